@@ -1,0 +1,40 @@
+# How a folder becomes a library, and a test file a test.
+
+# onnxcc_library(NAME LIBRARIES...): the folder's .c files, as onnxcc_NAME. A folder without sources is an empty library.
+function(onnxcc_library name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.c)
+  if(sources)
+    add_library(onnxcc_${name} STATIC ${sources})
+    set(reach PUBLIC)
+  else()
+    add_library(onnxcc_${name} INTERFACE)
+    set(reach INTERFACE)
+  endif()
+  target_include_directories(onnxcc_${name} ${reach} ${CMAKE_SOURCE_DIR} ${ONNXCC_GENERATED})
+  target_link_libraries(onnxcc_${name} ${reach} ${ARGN})
+endfunction()
+
+# onnxcc_add_test(NAME SOURCES file.c... [LIBRARIES lib...] [ARGUMENTS arg...]): a C test. It prints its totals as
+# `N passed, N failed` on the last line (test/unit.h does) and fails by its exit status.
+function(onnxcc_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES;ARGUMENTS")
+  add_executable(test_${name} ${arg_SOURCES})
+  target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(test_${name} PRIVATE ${arg_LIBRARIES})
+  add_test(NAME ${name} COMMAND test_${name} ${arg_ARGUMENTS})
+endfunction()
+
+# onnxcc_add_python_test(NAME SCRIPT arg...): a test script, run by the private Python; same last line.
+function(onnxcc_add_python_test name script)
+  add_test(NAME ${name} COMMAND ${ONNXCC_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${ARGN})
+endfunction()
+
+# onnxcc_add_fuzzer(NAME SOURCES file.c... [LIBRARIES lib...]): a libFuzzer target, built with ONNXCC_FUZZERS only.
+function(onnxcc_add_fuzzer name)
+  if(NOT ONNXCC_FUZZERS)
+    return()
+  endif()
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  add_executable(fuzz_${name} ${arg_SOURCES})
+  target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBRARIES} -fsanitize=fuzzer)
+endfunction()

@@ -1,0 +1,104 @@
+/* program.h: a whole model after lowering: kernels in loop IR, the buffers that they work on, and
+ * the steps that call them. It is what emitters print: one function a kernel, and the entry that
+ * runs the steps. */
+#ifndef ONNXCC_CODEGEN_PROGRAM_H
+#define ONNXCC_CODEGEN_PROGRAM_H
+
+#include "ir/graph.h"
+#include "ir/loop.h"
+
+typedef enum {
+    PLACE_INPUT,  /* caller's memory: element `index` of the inputs struct */
+    PLACE_OUTPUT, /* caller's memory: element `index` of the outputs struct */
+    PLACE_WEIGHT, /* offset in the constant section */
+    PLACE_ARENA   /* offset in the arena; may depend on symbols */
+} program_place;
+
+/* Memory of one graph value (or of several that share it, as views). */
+typedef struct {
+    const char *name;
+    value_id value;
+    program_place place;
+    uint32_t index;   /* INPUT, OUTPUT */
+    dim offset;       /* WEIGHT, ARENA: bytes */
+    dim bytes;        /* size, with blocks and halo */
+    const void *data; /* WEIGHT: the bytes, laid out as the kernels read them */
+    bool splat;       /* WEIGHT: data is one element of element_bytes, repeated */
+    size_t element_bytes;
+} program_buffer;
+
+/* One compiled function. Kernels with equal bodies share one entry. */
+typedef struct {
+    loop_kernel *loops;   /* scheduled */
+    int64_t flops, bytes; /* per call at nominal dimensions: for bench --layers and launch costs */
+} program_kernel;
+
+typedef enum {
+    STEP_CALL,   /* kernel on args */
+    STEP_IF,     /* condition buffer (one bool): body or otherwise */
+    STEP_LOOP,   /* trip count and condition buffers: body; see the fields */
+    STEP_ZERO,   /* fills buffer args[0] with zero bytes */
+    STEP_COPY,   /* args[1] to args[0], bytes of args[0] */
+    STEP_SYMBOL, /* symbol := the i64 at args[0], checked against its bounds (data-dependent
+                    dimension) */
+    STEP_RUNTIME /* runtime function `callee` on args */
+} program_step_kind;
+
+typedef struct program_step {
+    program_step_kind kind;
+    struct program_step *next;
+    const char *label; /* node names of the model that it computes, for profiles */
+    uint32_t kernel;   /* CALL */
+    dim iterations; /* CALL: extent of the kernel's outermost parallel loop; DIM_NONE: it has none
+                     */
+    const uint32_t *args; /* buffers: of a CALL in the order of the kernel's parameter buffers */
+    uint32_t arg_count;
+    dim_symbol symbol;        /* SYMBOL */
+    const char *callee;       /* RUNTIME */
+    const int64_t *constants; /* RUNTIME: attribute words behind the buffers */
+    uint32_t constant_count;
+    uint32_t profile; /* CALL, RUNTIME: number of the step in profiles */
+    struct program_step *body, *otherwise;
+    uint32_t condition;  /* IF, LOOP: buffer; LOOP: UINT32_MAX for none */
+    uint32_t trip_count; /* LOOP: buffer of an i64, or UINT32_MAX */
+    uint32_t iteration;  /* LOOP: buffer that receives the iteration number (i64), or UINT32_MAX */
+} program_step;
+
+/* One input or output of the model, as the caller sees it (row-major). */
+typedef struct {
+    const char *name; /* of the ONNX file */
+    value_id value;
+    type type;
+    uint32_t buffer;
+} program_io;
+
+typedef struct {
+    arena *memory;
+    dim_table *dims;
+    const char *name; /* a C identifier; prefix of every symbol */
+    LIST(program_buffer) buffers;
+    LIST(program_kernel) kernels;
+    program_step *steps;
+    uint32_t profile_count; /* steps with a profile number */
+    LIST(program_io) inputs;
+    LIST(program_io) outputs;
+    dim arena_bytes;       /* expression over symbols */
+    dim arena_bound_bytes; /* largest sum of live bytes: what no plan can beat */
+    int64_t weight_bytes;
+    /* Symbols that the caller passes, in the order of the dims struct: those that inputs'
+     * dimensions hold. */
+    LIST(dim_symbol) symbols;
+} program;
+
+/* The entry function that every emitter makes, beneath MODEL_run of the header:
+ *   int32_t MODEL_entry(const void *const *inputs, void *const *outputs, const int64_t *symbols,
+ *                       unsigned char *arena, const onnxcc_context *context);
+ * `symbols` holds one value for each of program.symbols. It checks null pointers, the arena's
+ * alignment (64) and, if the context gives it, size, and the bounds of the symbols; it returns an
+ * onnxcc_status. */
+
+/* Text of the whole program: buffers, steps, kernels. */
+void program_print(const program *p, void (*write)(void *user, const char *text, size_t n),
+                   void *user);
+
+#endif

@@ -1,0 +1,31 @@
+/* target.h: what a target can do and who schedules and emits for it. A target is one row in
+ * target.c and one folder. */
+#ifndef ONNXCC_CODEGEN_TARGET_H
+#define ONNXCC_CODEGEN_TARGET_H
+
+#include "codegen/program.h"
+
+/* Facts that schedules and emitters go by. */
+typedef struct {
+    const char *name;     /* "x86-64-v4" */
+    const char *cpu;      /* LLVM's -mcpu name; NULL for targets that LLVM does not print */
+    const char *features; /* LLVM's feature string, "+avx2,+fma" */
+    int vector_bytes;     /* of a register: 16, 32, 64; 0 without vectors */
+    int vector_registers;
+    bool fma;
+    bool masked; /* masked loads and stores are cheap */
+    bool vnni, bf16;
+    int64_t l1_bytes, l2_bytes;
+} target_machine;
+
+/* The machine of a target name ("x86-64-v2", "-v3", "-v4", "native", "c", ...). False if there is
+ * none of this name. */
+bool target_find(const char *name, target_machine *out);
+
+/* Rewrites a kernel's loops for the machine: every INDEPENDENT and REDUCE loop becomes one of the
+ * kinds that emitters know. */
+void schedule_x86(loop_kernel *k, const target_machine *m);
+void schedule_plain(
+    loop_kernel *k); /* for portable C and -O0: serial loops, the outermost one parallel */
+
+#endif

@@ -18,3 +18,11 @@ add_library(onnxcc_proto STATIC ${proto_sources})
 target_compile_options(onnxcc_proto PRIVATE -w)
 target_include_directories(onnxcc_proto SYSTEM PUBLIC ${ONNXCC_GENERATED} ${ONNXCC_PROTOBUF_C_INCLUDE})
 target_link_libraries(onnxcc_proto PUBLIC ${ONNXCC_PROTOBUF_C_LIBRARY})
+
+# onnx.defs through ir/schema_table.py: the operator-schema table that ir/schema.h declares.
+set(ONNXCC_SCHEMA_TABLE ${ONNXCC_GENERATED}/schema_table.c)
+add_custom_command(
+  OUTPUT ${ONNXCC_SCHEMA_TABLE}
+  COMMAND ${ONNXCC_PYTHON} ${CMAKE_SOURCE_DIR}/ir/schema_table.py ${ONNXCC_SCHEMA_TABLE}
+  DEPENDS ${CMAKE_SOURCE_DIR}/ir/schema_table.py ${ONNXCC_ONNX_DIR}/__init__.py
+  VERBATIM)

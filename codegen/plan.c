@@ -1,0 +1,219 @@
+/* plan.c: greedy placement of buffers in one arena. See plan.h for the contract. The search works
+ * on nominal sizes; the result is turned into expressions that hold for every size. */
+#include "codegen/plan.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The state of one attempt: sizes, and the order in which buffers are placed. */
+typedef struct {
+    const plan_buffer *buffers;
+    size_t count;
+    int64_t *size;   /* nominal, rounded up to the alignment */
+    int64_t *offset; /* nominal; -1 while not placed */
+    uint32_t *order;
+    uint32_t *placed; /* of those placed already, by ascending offset */
+    uint64_t *weight; /* sort key of the order at hand, larger first */
+} attempt;
+
+static bool overlap_in_time(const plan_buffer *x, const plan_buffer *y) {
+    return x->first <= y->last && y->first <= x->last;
+}
+
+static dim rounded(dim_table *t, dim bytes) {
+    dim align = dim_const(t, PLAN_ALIGN);
+    return dim_mul(t, dim_ceildiv(t, bytes, align), align);
+}
+
+/* ---- orders ---- */
+
+static void sort_by_weight(attempt *p) {
+    /* Insertion by binary search keeps equal weights in buffer order: the plan is the same on every
+     * machine. */
+    for (size_t i = 0; i < p->count; i++) {
+        size_t low = 0, high = i;
+        while (low < high) {
+            size_t middle = (low + high) / 2;
+            if (p->weight[p->order[middle]] >= p->weight[i])
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        memmove(&p->order[low + 1], &p->order[low], (i - low) * sizeof *p->order);
+        p->order[low] = (uint32_t)i;
+    }
+}
+
+enum { ORDER_SIZE, ORDER_AREA, ORDER_START, ORDER_BREADTH, ORDER_END, ORDER_COUNT };
+
+/* Largest sum of sizes live at one step within the life of each buffer: buffers of crowded steps go
+ * first. */
+static uint64_t breadth_of(const attempt *p, size_t i, const uint64_t *live) {
+    uint64_t most = 0;
+    for (uint32_t s = p->buffers[i].first; s <= p->buffers[i].last; s++)
+        if (live[s] > most) most = live[s];
+    return most;
+}
+
+static void weigh(attempt *p, int order, const uint64_t *live) {
+    for (size_t i = 0; i < p->count; i++) {
+        const plan_buffer *b = &p->buffers[i];
+        uint64_t size = (uint64_t)p->size[i], span = b->last - b->first + 1;
+        switch (order) {
+        case ORDER_SIZE: p->weight[i] = size; break;
+        case ORDER_AREA: p->weight[i] = size * span; break;
+        case ORDER_START: p->weight[i] = UINT32_MAX - b->first; break;
+        case ORDER_BREADTH: p->weight[i] = breadth_of(p, i, live); break;
+        default: p->weight[i] = b->last; break;
+        }
+    }
+    sort_by_weight(p);
+}
+
+/* ---- placement ---- */
+
+/* The lowest gap between placed buffers that live at the same time, smallest that fits first. */
+static int64_t find_offset(const attempt *p, size_t placed, uint32_t i, bool best_fit) {
+    int64_t end = 0, best = -1, best_gap = INT64_MAX;
+    for (size_t j = 0; j < placed; j++) {
+        uint32_t other = p->placed[j];
+        if (!overlap_in_time(&p->buffers[i], &p->buffers[other])) continue;
+        int64_t gap = p->offset[other] - end;
+        if (gap >= p->size[i] && gap < best_gap) {
+            if (!best_fit) return end;
+            best = end;
+            best_gap = gap;
+        }
+        int64_t other_end = p->offset[other] + p->size[other];
+        if (other_end > end) end = other_end;
+    }
+    return best >= 0 ? best : end;
+}
+
+static int64_t place_all(attempt *p, bool best_fit) {
+    int64_t top = 0;
+    for (size_t n = 0; n < p->count; n++) {
+        uint32_t i = p->order[n];
+        p->offset[i] = find_offset(p, n, i, best_fit);
+        size_t at = n;
+        while (at > 0 && p->offset[p->placed[at - 1]] > p->offset[i]) {
+            p->placed[at] = p->placed[at - 1];
+            at--;
+        }
+        p->placed[at] = i;
+        if (p->offset[i] + p->size[i] > top) top = p->offset[i] + p->size[i];
+    }
+    return top;
+}
+
+/* ---- bound ---- */
+
+static uint32_t last_step(const plan_buffer *buffers, size_t count) {
+    uint32_t last = 0;
+    for (size_t i = 0; i < count; i++)
+        if (buffers[i].last > last) last = buffers[i].last;
+    return last;
+}
+
+/* live[s]: nominal bytes live at step s. */
+static uint64_t *live_bytes(arena *a, const attempt *p) {
+    uint32_t last = last_step(p->buffers, p->count);
+    uint64_t *live = ARENA_ARRAY(a, uint64_t, (size_t)last + 1);
+    for (size_t i = 0; i < p->count; i++)
+        for (uint32_t s = p->buffers[i].first; s <= p->buffers[i].last; s++)
+            live[s] += (uint64_t)p->size[i];
+    return live;
+}
+
+static dim live_sum(dim_table *t, const plan_buffer *buffers, size_t count, uint32_t step) {
+    dim sum = dim_const(t, 0);
+    for (size_t i = 0; i < count; i++)
+        if (buffers[i].first <= step && step <= buffers[i].last)
+            sum = dim_add(t, sum, rounded(t, buffers[i].bytes));
+    return sum;
+}
+
+/* The maximum over steps at which something begins and before the next end: no other step can have
+ * more live. */
+static dim bound(arena *a, dim_table *t, const plan_buffer *buffers, size_t count) {
+    uint32_t last = last_step(buffers, count);
+    bool *begins = ARENA_ARRAY(a, bool, (size_t)last + 2),
+         *ends = ARENA_ARRAY(a, bool, (size_t)last + 2);
+    for (size_t i = 0; i < count; i++) {
+        begins[buffers[i].first] = true;
+        ends[buffers[i].last] = true;
+    }
+    dim most = dim_const(t, 0);
+    bool grown = false;
+    for (uint32_t s = 0; s <= last; s++) {
+        grown |= begins[s];
+        if (!grown || !(ends[s] || s == last)) continue;
+        most = dim_max(t, most, live_sum(t, buffers, count, s));
+        grown = false;
+    }
+    return most;
+}
+
+/* ---- result ---- */
+
+/* Whether buffer `i` lies beneath `j` in the nominal plan and must stay there. */
+static bool beneath(const attempt *p, uint32_t i, uint32_t j) {
+    return i != j && overlap_in_time(&p->buffers[i], &p->buffers[j]) &&
+           p->offset[i] + p->size[i] <= p->offset[j] && p->size[i] > 0;
+}
+
+/* Offsets as expressions: a buffer begins where the highest of those beneath it ends. Those that
+ * lie beneath another one that is itself beneath need not be named. */
+static dim write_offsets(arena *a, dim_table *t, attempt *p, plan_buffer *buffers) {
+    uint32_t *under = ARENA_ARRAY(a, uint32_t, p->count);
+    dim top = dim_const(t, 0);
+    for (size_t n = 0; n < p->count; n++) {
+        uint32_t i = p->placed[n];
+        size_t under_count = 0;
+        for (size_t m = 0; m < p->count; m++)
+            if (beneath(p, p->placed[m], i)) under[under_count++] = p->placed[m];
+        dim offset = dim_const(t, 0);
+        for (size_t x = 0; x < under_count; x++) {
+            bool covered = false;
+            for (size_t y = x + 1; y < under_count && !covered; y++)
+                covered = beneath(p, under[x], under[y]);
+            if (!covered)
+                offset = dim_max(
+                    t, offset,
+                    dim_add(t, buffers[under[x]].offset, rounded(t, buffers[under[x]].bytes)));
+        }
+        buffers[i].offset = offset;
+        top = dim_max(t, top, dim_add(t, offset, rounded(t, buffers[i].bytes)));
+    }
+    return top;
+}
+
+plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t count,
+                      const int64_t *nominal) {
+    attempt p = {.buffers = buffers, .count = count};
+    p.size = ARENA_ARRAY(a, int64_t, count);
+    p.offset = ARENA_ARRAY(a, int64_t, count);
+    p.order = ARENA_ARRAY(a, uint32_t, count);
+    p.placed = ARENA_ARRAY(a, uint32_t, count);
+    p.weight = ARENA_ARRAY(a, uint64_t, count);
+    for (size_t i = 0; i < count; i++) {
+        assert(buffers[i].first <= buffers[i].last);
+        p.size[i] = dim_eval(dims, rounded(dims, buffers[i].bytes), nominal);
+    }
+    const uint64_t *live = live_bytes(a, &p);
+    int best_order = 0;
+    int64_t best = INT64_MAX;
+    for (int order = 0; order < 2 * ORDER_COUNT; order++) {
+        weigh(&p, order / 2, live);
+        int64_t top = place_all(&p, order % 2);
+        if (top < best) {
+            best = top;
+            best_order = order;
+        }
+    }
+    weigh(&p, best_order / 2, live);
+    place_all(&p, best_order % 2);
+    dim top = write_offsets(a, dims, &p, buffers);
+    return (plan_result){top, bound(a, dims, buffers, count)};
+}

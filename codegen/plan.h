@@ -1,0 +1,31 @@
+/* plan.h: the memory plan. Given sizes and lifetimes of buffers it finds offsets in one arena such
+ * that no two live buffers overlap, for every value that the symbols may take. It knows nothing of
+ * graphs or kernels, so brute force can check it. */
+#ifndef ONNXCC_CODEGEN_PLAN_H
+#define ONNXCC_CODEGEN_PLAN_H
+
+#include "ir/arena.h"
+#include "ir/dim.h"
+
+enum { PLAN_ALIGN = 64 };
+
+/* One buffer: live from step `first` to step `last`, both included. */
+typedef struct {
+    dim bytes;
+    uint32_t first, last;
+    dim offset; /* result, a multiple of PLAN_ALIGN for all symbol values */
+} plan_buffer;
+
+typedef struct {
+    dim arena_bytes;
+    dim bound_bytes; /* largest sum of live bytes over all steps: what no plan can beat */
+} plan_result;
+
+/* Sets the offset of every buffer. `nominal[s]` is the value of symbol s for which the plan is made
+ * best; it is valid for all values. Placement is greedy, best of several orders (Pisarchyk and Lee,
+ * "Efficient memory management for deep neural net inference", 2020). With symbols an offset is the
+ * maximum of the ends of the buffers that the nominal plan puts beneath it. */
+plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t count,
+                      const int64_t *nominal);
+
+#endif

@@ -528,3 +528,41 @@ loop_kernel *lower_group(graph *g, arena *a, const char *name, const node_id *no
     l.k->body = l.frames.data[0].head;
     return l.k;
 }
+
+/* Zeros in the halo of `axis`: the axes before it run over what lies inside of their halos, those
+ * behind it over everything, so that every border element is written once. `from` and `count` are
+ * the physical range along the axis. */
+static loop_stmt *zero_slab(lower *l, loop_buf b, const type *t, int axis, loop_expr from,
+                            int64_t count) {
+    loop_buffer buffer = *loop_buffer_of(l->k, b);
+    loop_expr index[LOOP_MAX_RANK], extents[LOOP_MAX_RANK];
+    loop_var vars[LOOP_MAX_RANK];
+    for (int i = 0; i < buffer.rank; i++) {
+        bool inner = i < axis && i != t->layout->block_axis;
+        extents[i] = i == axis ? loop_int(l->k, count)
+                     : inner   ? loop_dim(l->k, t->dims[i])
+                               : buffer.extents[i];
+        vars[i] = loop_add_var(l->k, "z", extents[i]);
+        loop_expr start = i == axis ? from : loop_int(l->k, inner ? t->layout->halo_before[i] : 0);
+        index[i] = loop_add(l->k, start, loop_var_expr(l->k, vars[i]));
+    }
+    loop_stmt *s = loop_store(l->k, b, index, loop_const(l->k, t->dtype, 0));
+    for (int i = buffer.rank; i-- > 0;)
+        s = loop_for(l->k, LOOP_INDEPENDENT, vars[i], extents[i], s);
+    return s;
+}
+
+loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v) {
+    lower l = {.g = g, .a = a, .k = loop_kernel_create(a, g->dims, name)};
+    type t = *graph_type(g, v);
+    loop_buf b = add_parameter(&l, v, LOOP_SPACE_OUTPUT);
+    loop_stmt *body = NULL;
+    for (int i = 0; i < t.rank; i++) {
+        int64_t before = t.layout->halo_before[i], after = t.layout->halo_after[i];
+        loop_expr end = loop_add(l.k, loop_dim(l.k, t.dims[i]), loop_int(l.k, before));
+        if (before) body = loop_join(body, zero_slab(&l, b, &t, i, loop_int(l.k, 0), before));
+        if (after) body = loop_join(body, zero_slab(&l, b, &t, i, end, after));
+    }
+    l.k->body = body;
+    return l.k;
+}

@@ -18,6 +18,9 @@ typedef struct lower lower;
 loop_kernel *lower_group(graph *g, arena *a, const char *name, const node_id *nodes,
                          size_t node_count, const value_id *outputs, size_t output_count);
 
+/* The kernel that writes zeros into the halo of v, which is its only parameter. */
+loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v);
+
 graph *lower_graph(lower *l);
 loop_kernel *lower_kernel(lower *l);
 

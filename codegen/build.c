@@ -1,0 +1,334 @@
+/* build.c: walks the graph in order of execution and makes the program. Every value gets a storage
+ * class: values that share memory (views, in-place results) are one class; a class is an input, an
+ * output, a weight or a piece of the arena. Lowering a group decides what is read and written;
+ * lifetimes follow from the steps. The invariants of the plan are in plan.h. */
+#include "codegen/build_internal.h"
+#include "codegen/plan.h"
+#include "ir/loop_math.h"
+#include "ir/op.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- buffers ---- */
+
+uint32_t build_buffer(builder *b, value_id v) {
+    if (b->buffer_of[v] != NO_BUFFER) return b->buffer_of[v];
+    const value *val = graph_value(b->g, v);
+    program_buffer made = {.name = val->name,
+                           .value = v,
+                           .place = val->constant ? PLACE_WEIGHT : PLACE_ARENA,
+                           .bytes = type_bytes(b->g->dims, &val->type),
+                           .element_bytes = dtype_bytes(val->type.dtype)};
+    if (val->constant) {
+        made.data = val->constant->data;
+        made.splat = val->constant->splat;
+    }
+    uint32_t index = (uint32_t)b->p->buffers.count;
+    list_push(b->a, &b->p->buffers, made);
+    list_push(b->a, &b->life, ((lifetime){UINT32_MAX, 0}));
+    return b->buffer_of[v] = index;
+}
+
+static void touch(builder *b, uint32_t buffer) {
+    lifetime *l = &b->life.data[buffer];
+    if (l->first == UINT32_MAX) l->first = b->now;
+    l->last = b->now;
+}
+
+/* ---- steps ---- */
+
+program_step *build_step(builder *b, program_step_kind kind, const char *label,
+                         const uint32_t *args, uint32_t arg_count) {
+    program_step *s = ARENA_NEW(b->a, program_step);
+    uint32_t *kept = ARENA_ARRAY(b->a, uint32_t, arg_count);
+    if (arg_count) memcpy(kept, args, arg_count * sizeof *args);
+    *s = (program_step){.kind = kind,
+                        .label = label,
+                        .args = kept,
+                        .arg_count = arg_count,
+                        .iterations = DIM_NONE,
+                        .condition = UINT32_MAX,
+                        .trip_count = UINT32_MAX,
+                        .iteration = UINT32_MAX};
+    if (kind == STEP_CALL || kind == STEP_RUNTIME) s->profile = b->p->profile_count++;
+    for (uint32_t i = 0; i < arg_count; i++) touch(b, args[i]);
+    b->now++;
+    *b->tail = s;
+    b->tail = &s->next;
+    return s;
+}
+
+/* A constant extent or an expression over dimension symbols, back as a dimension. */
+static dim dim_of_extent(builder *b, const loop_kernel *k, loop_expr e) {
+    loop_node n = *loop_get(k, e);
+    dim_table *t = b->g->dims;
+    if (n.op == LOOP_CONST) return dim_const(t, n.i);
+    if (n.op == LOOP_DIM) return dim_from_symbol(t, (dim_symbol)n.i);
+    dim x = dim_of_extent(b, k, n.args[0]), y = dim_of_extent(b, k, n.args[1]);
+    switch (n.op) {
+    case LOOP_ADD: return dim_add(t, x, y);
+    case LOOP_SUB: return dim_sub(t, x, y);
+    case LOOP_MUL: return dim_mul(t, x, y);
+    case LOOP_FLOORDIV: return dim_floordiv(t, x, y);
+    case LOOP_MOD: return dim_mod(t, x, y);
+    case LOOP_MIN: return dim_min(t, x, y);
+    default: assert(n.op == LOOP_MAX); return dim_max(t, x, y);
+    }
+}
+
+static dim parallel_iterations(builder *b, const loop_kernel *k) {
+    const loop_stmt *s = k->body;
+    if (!s || s->next || s->kind != LOOP_STMT_FOR || s->loop != LOOP_PARALLEL) return DIM_NONE;
+    return dim_of_extent(b, k, s->extent);
+}
+
+/* The kernel's number in the program: an equal one if there is one already. */
+static uint32_t intern_kernel(builder *b, loop_kernel *k, build_cost cost) {
+    const char *name = k->name;
+    k->name = "k";
+    const char *text = loop_text(k, b->a);
+    k->name = name;
+    for (size_t i = 0; i < b->kernel_texts.count; i++)
+        if (strcmp(b->kernel_texts.data[i], text) == 0) return (uint32_t)i;
+    list_push(b->a, &b->kernel_texts, text);
+    list_push(b->a, &b->p->kernels, ((program_kernel){k, cost.flops, cost.bytes}));
+    return (uint32_t)b->p->kernels.count - 1;
+}
+
+/* Schedules a lowered kernel and appends its call. `inner` and `outer` translate values inside of a
+ * group to those outside. */
+static void call_kernel(builder *b, loop_kernel *k, const char *label, const value_id *inner,
+                        const value_id *outer, size_t count) {
+    uint32_t args[256];
+    uint32_t arg_count = 0;
+    for (size_t i = 0; i < k->buffers.count; i++) {
+        loop_buffer *buffer = &k->buffers.data[i];
+        if (buffer->space > LOOP_SPACE_OUTPUT) continue;
+        value_id v = buffer->value;
+        for (size_t j = 0; j < count; j++)
+            if (inner[j] == v) v = outer[j];
+        assert(arg_count < 256 && "fusion bounds the number of parameters");
+        args[arg_count++] = build_buffer(b, v);
+    }
+    if (b->options->inspect) b->options->inspect(b->options->user, k);
+    build_cost cost = build_kernel_cost(k, b->nominal);
+    if (b->options->optimize && b->options->machine->vector_bytes)
+        schedule_x86(k, b->options->machine);
+    else
+        schedule_plain(k);
+    loop_decompose(k);
+    dim iterations = parallel_iterations(b, k);
+    uint32_t kernel = intern_kernel(b, k, cost);
+    program_step *s = build_step(b, STEP_CALL, label, args, arg_count);
+    s->kernel = kernel;
+    s->iterations = iterations;
+}
+
+static const char *kernel_name(builder *b, node_id n, const value_id *outputs) {
+    const node *nd = graph_node(b->g, n);
+    return arena_printf(b->a, "%s_%u_%s_%s", b->p->name, b->p->profile_count, nd->op->name,
+                        dtype_name(graph_type(b->g, outputs[0])->dtype));
+}
+
+static bool has_halo(const type *t) {
+    for (int i = 0; t->layout && i < t->rank; i++)
+        if (t->layout->halo_before[i] || t->layout->halo_after[i]) return true;
+    return false;
+}
+
+/* The nodes of a group, or the node itself, become one kernel. */
+static bool build_kernel(builder *b, node_id n) {
+    graph *g = b->g;
+    const node *nd = graph_node(g, n);
+    const attr *body = node_attr(nd, "body");
+    node_id single[] = {n};
+    const node_id *nodes = single;
+    const value_id *inner = nd->outputs;
+    size_t node_count = 1, output_count = 0;
+    value_id inner_used[64], outer_used[64];
+    if (body && body->kind == ATTR_REGION) {
+        const region *r = graph_region(g, (region_id)body->i);
+        nodes = r->nodes.data;
+        node_count = r->nodes.count;
+        inner = r->outputs.data;
+    }
+    for (uint32_t i = 0; i < nd->output_count; i++) {
+        if (!nd->outputs[i]) continue;
+        assert(output_count < 64);
+        inner_used[output_count] = inner[i];
+        outer_used[output_count++] = nd->outputs[i];
+    }
+    node_id anchor = nodes[0];
+    for (size_t i = 0; i < node_count; i++)
+        if (graph_node(g, nodes[i])->op->flags & OP_ANCHOR) anchor = nodes[i];
+    const char *name = kernel_name(b, anchor, outer_used);
+    loop_kernel *k = lower_group(g, b->a, name, nodes, node_count, inner_used, output_count);
+    if (!k) return false;
+    for (size_t i = 0; i < output_count; i++)
+        if (has_halo(graph_type(g, outer_used[i]))) {
+            loop_kernel *border =
+                lower_halo(g, b->a, arena_printf(b->a, "%s_halo", name), outer_used[i]);
+            call_kernel(b, border, "halo", NULL, NULL, 0);
+        }
+    const char *label = graph_node(g, anchor)->name;
+    build_reuse_inputs(b, n, k, inner_used, outer_used, output_count);
+    call_kernel(b, k, *label ? label : name, inner_used, outer_used, output_count);
+    return true;
+}
+
+static void copy_value(builder *b, uint32_t to, uint32_t from) {
+    uint32_t args[] = {to, from};
+    if (to != from) build_step(b, STEP_COPY, "copy", args, 2);
+}
+
+/* If: both branches write into the buffers of its outputs. */
+static bool build_if(builder *b, node_id n) {
+    const node nd = *graph_node(b->g, n);
+    static const char *const names[] = {"then_branch", "else_branch"};
+    uint32_t condition = build_buffer(b, nd.inputs[0]);
+    program_step *s = build_step(b, STEP_IF, nd.name, &condition, 1);
+    s->condition = condition;
+    program_step **after = b->tail;
+    bool ok = true;
+    for (int branch = 0; branch < 2; branch++) {
+        region_id r = (region_id)node_attr(&nd, names[branch])->i;
+        b->tail = branch == 0 ? &s->body : &s->otherwise;
+        ok &= build_region(b, r);
+        for (uint32_t i = 0; i < nd.output_count; i++)
+            if (nd.outputs[i])
+                copy_value(b, build_buffer(b, nd.outputs[i]),
+                           build_buffer(b, graph_region(b->g, r)->outputs.data[i]));
+    }
+    b->tail = after;
+    return ok;
+}
+
+static bool build_node(builder *b, node_id n) {
+    const node *nd = graph_node(b->g, n);
+    const op_def *op = nd->op;
+    if (build_is_view(b->g, n)) {
+        b->buffer_of[nd->outputs[0]] = build_buffer(b, nd->inputs[0]);
+        return true;
+    }
+    if (strcmp(op->name, "If") == 0 && !*op->domain) return build_if(b, n);
+    if (op->element || op->formula || op->nest || node_attr(nd, "body")) return build_kernel(b, n);
+    return op_error(b->g, n, "see docs/operators.md for what is supported",
+                    "onnxcc cannot compile this operator");
+}
+
+bool build_region(builder *b, region_id r) {
+    bool ok = true;
+    for (size_t i = 0; i < graph_region(b->g, r)->nodes.count; i++)
+        ok &= build_node(b, graph_region(b->g, r)->nodes.data[i]);
+    return ok;
+}
+
+/* ---- inputs, outputs, weights, arena ---- */
+
+static void add_symbols(builder *b, const type *t) {
+    bool *used = ARENA_ARRAY(b->a, bool, dim_symbol_count(b->g->dims));
+    for (int i = 0; i < t->rank; i++) dim_mark_symbols(b->g->dims, t->dims[i], used);
+    for (dim_symbol s = 0; s < dim_symbol_count(b->g->dims); s++) {
+        if (!used[s]) continue;
+        bool known = false;
+        for (size_t i = 0; i < b->p->symbols.count; i++) known |= b->p->symbols.data[i] == s;
+        if (!known) list_push(b->a, &b->p->symbols, s);
+    }
+}
+
+static void add_inputs(builder *b) {
+    const region *main = graph_region(b->g, GRAPH_MAIN);
+    for (size_t i = 0; i < main->inputs.count; i++) {
+        value_id v = main->inputs.data[i];
+        uint32_t buffer = build_buffer(b, v);
+        b->p->buffers.data[buffer].place = PLACE_INPUT;
+        b->p->buffers.data[buffer].index = (uint32_t)i;
+        program_io io = {graph_value(b->g, v)->name, v, *graph_type(b->g, v), buffer};
+        list_push(b->a, &b->p->inputs, io);
+        add_symbols(b, &io.type);
+    }
+}
+
+/* Outputs that a kernel computes live in the caller's memory from the start; the others (inputs,
+ * weights, views of them, the same value twice) are copied at the end. */
+static void add_outputs(builder *b) {
+    const region *main = graph_region(b->g, GRAPH_MAIN);
+    for (size_t i = 0; i < main->outputs.count; i++) {
+        value_id v = main->outputs.data[i];
+        uint32_t buffer = build_buffer(b, v), own = buffer;
+        if (b->p->buffers.data[buffer].place == PLACE_ARENA) {
+            b->p->buffers.data[buffer].place = PLACE_OUTPUT;
+            b->p->buffers.data[buffer].index = (uint32_t)i;
+        } else {
+            program_buffer made = b->p->buffers.data[buffer];
+            made.place = PLACE_OUTPUT;
+            made.index = (uint32_t)i;
+            own = (uint32_t)b->p->buffers.count;
+            list_push(b->a, &b->p->buffers, made);
+            list_push(b->a, &b->life, ((lifetime){UINT32_MAX, 0}));
+            copy_value(b, own, buffer);
+        }
+        program_io io = {graph_value(b->g, v)->name, v, *graph_type(b->g, v), own};
+        list_push(b->a, &b->p->outputs, io);
+    }
+}
+
+static void place_weights(builder *b) {
+    int64_t offset = 0;
+    for (size_t i = 0; i < b->p->buffers.count; i++) {
+        program_buffer *w = &b->p->buffers.data[i];
+        if (w->place != PLACE_WEIGHT) continue;
+        w->offset = dim_const(b->g->dims, offset);
+        int64_t bytes = dim_value(b->g->dims, w->bytes);
+        offset += (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+    }
+    b->p->weight_bytes = offset;
+}
+
+static void place_arena(builder *b) {
+    program *p = b->p;
+    plan_buffer *planned = ARENA_ARRAY(b->a, plan_buffer, p->buffers.count);
+    uint32_t *which = ARENA_ARRAY(b->a, uint32_t, p->buffers.count);
+    size_t count = 0;
+    for (uint32_t i = 0; i < p->buffers.count; i++) {
+        if (p->buffers.data[i].place != PLACE_ARENA || b->life.data[i].first == UINT32_MAX)
+            continue;
+        which[count] = i;
+        planned[count++] = (plan_buffer){.bytes = p->buffers.data[i].bytes,
+                                         .first = b->life.data[i].first,
+                                         .last = b->life.data[i].last};
+    }
+    plan_result r = plan_make(b->a, b->g->dims, planned, count, b->nominal);
+    for (size_t i = 0; i < count; i++) p->buffers.data[which[i]].offset = planned[i].offset;
+    p->arena_bytes = r.arena_bytes;
+    p->arena_bound_bytes = r.bound_bytes;
+}
+
+int64_t *program_nominal(const dim_table *dims, arena *a) {
+    enum { TYPICAL = 64, MODEST = 4096 };
+    size_t count = dim_symbol_count(dims);
+    int64_t *nominal = ARENA_ARRAY(a, int64_t, count + 1);
+    for (dim_symbol s = 0; s < count; s++) {
+        int64_t low, high;
+        dim_symbol_bounds(dims, s, &low, &high);
+        nominal[s] = high <= MODEST ? high : low > TYPICAL ? low : TYPICAL;
+    }
+    return nominal;
+}
+
+program *program_build(graph *g, arena *a, const build_options *options) {
+    program *p = ARENA_NEW(a, program);
+    *p = (program){.memory = a, .dims = g->dims, .name = options->name};
+    builder b = {.g = g, .a = a, .p = p, .options = options, .tail = &p->steps};
+    b.nominal = program_nominal(g->dims, a);
+    b.buffer_of = ARENA_ARRAY(a, uint32_t, g->values.count);
+    memset(b.buffer_of, 0xff, g->values.count * sizeof *b.buffer_of);
+    b.last_use = build_last_uses(&b);
+    add_inputs(&b);
+    if (!build_region(&b, GRAPH_MAIN)) return NULL;
+    add_outputs(&b);
+    place_weights(&b);
+    place_arena(&b);
+    return p;
+}

@@ -1,0 +1,26 @@
+/* build.h: graph IR to program: one kernel a fusion group, buffers, steps, the memory plan and the
+ * schedule of every kernel. */
+#ifndef ONNXCC_CODEGEN_BUILD_H
+#define ONNXCC_CODEGEN_BUILD_H
+
+#include "codegen/program.h"
+#include "codegen/target.h"
+
+typedef struct {
+    const char *name; /* prefix of every symbol, a C identifier */
+    const target_machine *machine;
+    int optimize; /* 0: plain schedules */
+    /* Sees every kernel between lowering and scheduling, for dumps; NULL: nobody. */
+    void (*inspect)(void *user, const loop_kernel *k);
+    void *user;
+} build_options;
+
+/* NULL and a diagnostic if some node has no lowering. The program refers to the graph's constants;
+ * it lives in `a`. */
+program *program_build(graph *g, arena *a, const build_options *options);
+
+/* The symbol values at which plans and costs are made best: an upper bound where it is modest, else
+ * a typical size. */
+int64_t *program_nominal(const dim_table *dims, arena *a);
+
+#endif

@@ -1,0 +1,222 @@
+/* build_analysis.c: what build.c needs to know before it decides: who reads a value last, which
+ * results are views, which inputs a kernel may overwrite, and what a kernel costs. */
+#include "codegen/build_internal.h"
+#include "ir/op.h"
+
+#include <string.h>
+
+/* ---- views ---- */
+
+bool build_is_view(const graph *g, node_id n) {
+    static const char *const reshapes[] = {"Reshape", "Squeeze", "Unsqueeze", "Flatten",
+                                           "Identity"};
+    const node *nd = graph_node(g, n);
+    if (*nd->op->domain || !nd->input_count || !nd->inputs[0] || nd->output_count != 1)
+        return false;
+    bool reshape = false;
+    for (size_t i = 0; i < sizeof reshapes / sizeof *reshapes; i++)
+        reshape |= strcmp(nd->op->name, reshapes[i]) == 0;
+    const type *from = graph_type(g, nd->inputs[0]), *to = graph_type(g, nd->outputs[0]);
+    return reshape && from->kind == TYPE_TENSOR && !from->layout && !to->layout;
+}
+
+/* ---- last uses ---- */
+
+/* Numbers the nodes of a region and those within, and records each read. */
+static void record_region(builder *b, region_id r, uint32_t *last, uint32_t *count) {
+    const graph *g = b->g;
+    for (size_t i = 0; i < graph_region(g, r)->nodes.count; i++) {
+        node_id n = graph_region(g, r)->nodes.data[i];
+        const node *nd = graph_node(g, n);
+        for (uint32_t j = 0; j < nd->attr_count; j++)
+            if (nd->attrs[j].kind == ATTR_REGION)
+                record_region(b, (region_id)nd->attrs[j].i, last, count);
+        uint32_t at = b->position[n] = (*count)++;
+        for (uint32_t j = 0; j < nd->input_count; j++)
+            if (nd->inputs[j]) last[nd->inputs[j]] = at;
+    }
+    const region *done = graph_region(g, r);
+    for (size_t i = 0; i < done->outputs.count; i++)
+        last[done->outputs.data[i]] = r == GRAPH_MAIN ? UINT32_MAX : *count;
+    (*count)++;
+}
+
+/* A view keeps its source alive: from the last node backwards, sources take over the last use of
+ * their views. */
+static void extend_views(const builder *b, region_id r, uint32_t *last) {
+    const graph *g = b->g;
+    const region *reg = graph_region(g, r);
+    for (size_t i = reg->nodes.count; i-- > 0;) {
+        const node *nd = graph_node(g, reg->nodes.data[i]);
+        for (uint32_t j = 0; j < nd->attr_count; j++)
+            if (nd->attrs[j].kind == ATTR_REGION) extend_views(b, (region_id)nd->attrs[j].i, last);
+        if (!build_is_view(g, reg->nodes.data[i])) continue;
+        if (last[nd->outputs[0]] > last[nd->inputs[0]]) last[nd->inputs[0]] = last[nd->outputs[0]];
+    }
+}
+
+const uint32_t *build_last_uses(builder *b) {
+    uint32_t *last = ARENA_ARRAY(b->a, uint32_t, b->g->values.count), count = 1;
+    b->position = ARENA_ARRAY(b->a, uint32_t, b->g->nodes.count);
+    record_region(b, GRAPH_MAIN, last, &count);
+    extend_views(b, GRAPH_MAIN, last);
+    return last;
+}
+
+/* ---- reuse in place ---- */
+
+/* Facts on the accesses of one kernel: the only store to `output`, and whether all loads of `input`
+ * are in that store at its index. */
+typedef struct {
+    const loop_kernel *k;
+    loop_buf input, output;
+    const loop_stmt *store;
+    size_t output_stores;
+    bool bad;
+    bool *seen; /* expressions, of the statement at hand */
+} access_scan;
+
+static void scan_expr(access_scan *s, loop_expr e, const loop_stmt *at) {
+    if (s->seen[e]) return;
+    s->seen[e] = true;
+    const loop_node *n = loop_get(s->k, e);
+    if (n->op == LOOP_LOAD && (loop_buf)n->i == s->output) s->bad = true;
+    if (n->op == LOOP_LOAD && (loop_buf)n->i == s->input) {
+        bool same = at && at->kind == LOOP_STMT_STORE && at->buf == s->output &&
+                    n->arg_count == at->index_count &&
+                    memcmp(n->args, at->indices, n->arg_count * sizeof *n->args) == 0;
+        s->bad |= !same;
+    }
+    for (uint32_t i = 0; i < n->arg_count; i++) scan_expr(s, n->args[i], at);
+}
+
+static void scan_stmts(access_scan *s, const loop_stmt *st) {
+    for (; st && !s->bad; st = st->next) {
+        memset(s->seen, 0, s->k->nodes.count * sizeof *s->seen);
+        if (st->kind == LOOP_STMT_STORE) {
+            s->output_stores += loop_buffer_of(s->k, st->buf)->space == LOOP_SPACE_OUTPUT;
+            scan_expr(s, st->value, st);
+            memset(s->seen, 0, s->k->nodes.count * sizeof *s->seen);
+            for (uint32_t i = 0; i < st->index_count; i++) scan_expr(s, st->indices[i], NULL);
+        } else if (st->kind == LOOP_STMT_FOR) {
+            scan_expr(s, st->extent, NULL);
+        } else {
+            scan_expr(s, st->condition, NULL);
+        }
+        scan_stmts(s, st->body);
+        scan_stmts(s, st->otherwise);
+    }
+}
+
+static bool may_overwrite(builder *b, const loop_kernel *k, loop_buf input, loop_buf output) {
+    access_scan s = {.k = k, .input = input, .output = output};
+    s.seen = ARENA_ARRAY(b->a, bool, k->nodes.count);
+    scan_stmts(&s, k->body);
+    return !s.bad && s.output_stores == 1;
+}
+
+/* Whether another parameter of the kernel lies in the same program buffer. */
+static bool shared_parameter(const builder *b, const loop_kernel *k, loop_buf input) {
+    uint32_t buffer = b->buffer_of[k->buffers.data[input].value];
+    for (loop_buf i = 0; i < k->buffers.count; i++)
+        if (i != input && k->buffers.data[i].space == LOOP_SPACE_INPUT &&
+            b->buffer_of[k->buffers.data[i].value] == buffer)
+            return true;
+    return false;
+}
+
+static bool input_dies(const builder *b, node_id n, value_id v) {
+    uint32_t buffer = b->buffer_of[v];
+    return buffer != NO_BUFFER && b->p->buffers.data[buffer].place == PLACE_ARENA &&
+           b->last_use[v] == b->position[n];
+}
+
+void build_reuse_inputs(builder *b, node_id n, loop_kernel *k, const value_id *inner,
+                        const value_id *outer, size_t count) {
+    uint32_t group = 0;
+    for (size_t o = 0; o < count; o++) {
+        if (b->buffer_of[outer[o]] != NO_BUFFER) continue;
+        loop_buf output = 0;
+        while (k->buffers.data[output].value != inner[o]) output++;
+        for (loop_buf i = 0; i < k->buffers.count; i++) {
+            loop_buffer *x = &k->buffers.data[i];
+            if (x->space != LOOP_SPACE_INPUT || x->alias || !input_dies(b, n, x->value)) continue;
+            const type *from = graph_type(b->g, x->value), *to = graph_type(b->g, outer[o]);
+            if (dtype_bytes(from->dtype) != dtype_bytes(to->dtype) ||
+                type_bytes(b->g->dims, from) != type_bytes(b->g->dims, to) ||
+                shared_parameter(b, k, i) || !may_overwrite(b, k, i, output))
+                continue;
+            x->alias = k->buffers.data[output].alias = ++group;
+            b->buffer_of[outer[o]] = b->buffer_of[x->value];
+            break;
+        }
+    }
+}
+
+/* ---- cost ---- */
+
+typedef struct {
+    const loop_kernel *k;
+    const int64_t *nominal;
+    bool *counted; /* expressions, of the statement at hand */
+} cost_scan;
+
+/* The value of an integer expression at nominal symbols, loop variables at zero. */
+static int64_t nominal_value(const cost_scan *c, loop_expr e) {
+    const loop_node *n = loop_get(c->k, e);
+    if (n->op == LOOP_CONST) return n->i;
+    if (n->op == LOOP_DIM) return c->nominal[n->i];
+    if (n->op == LOOP_VAR || n->op == LOOP_LOAD || n->arg_count != 2) return 0;
+    int64_t x = nominal_value(c, n->args[0]), y = nominal_value(c, n->args[1]);
+    switch (n->op) {
+    case LOOP_ADD: return x + y;
+    case LOOP_SUB: return x - y;
+    case LOOP_MUL: return x * y;
+    case LOOP_FLOORDIV: return y ? x / y : 0;
+    case LOOP_MOD: return y ? x % y : 0;
+    case LOOP_MIN: return x < y ? x : y;
+    case LOOP_MAX: return x > y ? x : y;
+    default: return 0;
+    }
+}
+
+/* Floating-point operations of one evaluation; a fused multiply-add counts as two. */
+static int64_t count_flops(cost_scan *c, loop_expr e) {
+    if (c->counted[e]) return 0;
+    c->counted[e] = true;
+    const loop_node n = *loop_get(c->k, e);
+    int64_t flops = 0;
+    if (n.op > LOOP_LOAD && n.op != LOOP_SELECT && n.op != LOOP_CAST && n.op != LOOP_BITCAST &&
+        dtype_is_float(n.type))
+        flops = n.op == LOOP_FMA ? 2 : 1;
+    for (uint32_t i = 0; i < n.arg_count && n.op != LOOP_LOAD; i++)
+        flops += count_flops(c, n.args[i]);
+    return flops;
+}
+
+static int64_t cost_of_block(cost_scan *c, const loop_stmt *s) {
+    int64_t flops = 0;
+    for (; s; s = s->next) {
+        if (s->kind == LOOP_STMT_STORE) {
+            memset(c->counted, 0, c->k->nodes.count * sizeof *c->counted);
+            flops += count_flops(c, s->value);
+        }
+        int64_t inside = cost_of_block(c, s->body) + cost_of_block(c, s->otherwise);
+        flops += s->kind == LOOP_STMT_FOR ? inside * nominal_value(c, s->extent) : inside;
+    }
+    return flops;
+}
+
+build_cost build_kernel_cost(const loop_kernel *k, const int64_t *nominal) {
+    cost_scan c = {.k = k, .nominal = nominal};
+    c.counted = ARENA_ARRAY(k->memory, bool, k->nodes.count);
+    build_cost cost = {.flops = cost_of_block(&c, k->body)};
+    for (size_t i = 0; i < k->buffers.count; i++) {
+        const loop_buffer *b = &k->buffers.data[i];
+        if (b->space > LOOP_SPACE_OUTPUT) continue;
+        int64_t elements = 1;
+        for (int j = 0; j < b->rank; j++) elements *= nominal_value(&c, b->extents[j]);
+        cost.bytes += elements * (int64_t)dtype_bytes(b->type);
+    }
+    return cost;
+}

@@ -1,0 +1,51 @@
+/* build_internal.h: what build.c and build_analysis.c share; nobody else includes it. */
+#ifndef ONNXCC_CODEGEN_BUILD_INTERNAL_H
+#define ONNXCC_CODEGEN_BUILD_INTERNAL_H
+
+#include "codegen/build.h"
+
+enum { NO_BUFFER = UINT32_MAX };
+
+/* Steps between which a buffer holds something; first is UINT32_MAX while untouched. */
+typedef struct {
+    uint32_t first, last;
+} lifetime;
+
+typedef struct {
+    int64_t flops, bytes;
+} build_cost;
+
+typedef struct {
+    graph *g;
+    arena *a;
+    program *p;
+    const build_options *options;
+    int64_t *nominal;
+    uint32_t *buffer_of; /* of every value; NO_BUFFER while it has none */
+    LIST(lifetime) life; /* of every buffer */
+    const uint32_t
+        *last_use; /* of every value, views included: position of the last node that reads it */
+    uint32_t *position; /* of every node, in order of execution */
+    uint32_t now;       /* number of the next step */
+    program_step **tail;
+    LIST(const char *) kernel_texts;
+} builder;
+
+uint32_t build_buffer(builder *b, value_id v);
+program_step *build_step(builder *b, program_step_kind kind, const char *label,
+                         const uint32_t *args, uint32_t arg_count);
+bool build_region(builder *b, region_id r);
+
+/* Whether the node's result is its first input under another shape: no kernel is made. */
+bool build_is_view(const graph *g, node_id n);
+/* Fills b->position and returns the position of every value's last reader; UINT32_MAX for outputs
+ * of the graph. */
+const uint32_t *build_last_uses(builder *b);
+/* Lets an output take the memory of an input that dies in this node `n`, where the kernel reads
+ * each element before it writes it. */
+void build_reuse_inputs(builder *b, node_id n, loop_kernel *k, const value_id *inner,
+                        const value_id *outer, size_t count);
+/* Floating-point operations and bytes of its buffers for one call of an unscheduled kernel. */
+build_cost build_kernel_cost(const loop_kernel *k, const int64_t *nominal);
+
+#endif

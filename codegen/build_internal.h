@@ -4,7 +4,7 @@
 
 #include "codegen/build.h"
 
-enum { NO_BUFFER = UINT32_MAX };
+#define NO_BUFFER UINT32_MAX
 
 /* Steps between which a buffer holds something; first is UINT32_MAX while untouched. */
 typedef struct {

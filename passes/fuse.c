@@ -1,0 +1,289 @@
+/* fuse.c: puts nodes that one kernel can compute into Group nodes. Pointwise nodes join the group
+ * that makes their operand (an epilogue); cheap groups join the only node that reads them (a
+ * prologue). A group holds at most one anchor, and all that leaves it has the same dimensions. What
+ * fusion means is ir/lower.h's business; here it is only decided. */
+#include "ir/op.h"
+#include "passes/passes.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { MAX_GROUP_NODES = 48, MAX_GROUP_INPUTS = 64 };
+
+/* A group under construction. Groups are named by their first node; members are found through
+ * group_of. */
+typedef struct {
+    node_id anchor; /* 0: none */
+    uint32_t size;  /* nodes */
+    bool computes;  /* holds more than movements */
+    bool closed;    /* not to be joined */
+} group_info;
+
+typedef struct {
+    graph *g;
+    const pass_options *options;
+    region_id region;
+    uint32_t *group_of; /* node to group (a node id); 0: not in this region */
+    group_info *info;   /* by group */
+    uint32_t *uses;     /* of every value */
+    uint32_t *position; /* of every node in the region */
+    node_id *next;      /* the next member of a node's group */
+    bool *visited;      /* groups, while looking for cycles */
+} fuser;
+
+static bool is_pointwise(const node *n) {
+    return (n->op->flags & OP_POINTWISE) && (n->op->formula || n->op->element);
+}
+
+static bool is_movement(const node *n) {
+    return (n->op->flags & OP_MOVEMENT) && n->op->element;
+}
+
+static bool is_anchor(const node *n) {
+    return n->op->nest && !n->op->element && !n->op->formula;
+}
+
+static bool same_domain(const type *a, const type *b) {
+    return a->kind == TYPE_TENSOR && b->kind == TYPE_TENSOR && a->rank == b->rank &&
+           (!a->rank || memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0);
+}
+
+static bool same_layout(const type *a, const type *b) {
+    if (!a->layout || !b->layout) return a->layout == b->layout;
+    return a->layout->block_axis == b->layout->block_axis && a->layout->block == b->layout->block;
+}
+
+/* ---- cycles ---- */
+
+/* Whether some member of group `from` needs a result of group `target`, directly or through groups
+ * other than `skip`. */
+static bool depends_on_group(fuser *f, uint32_t from, uint32_t target, uint32_t skip) {
+    for (node_id m = f->info[from].first; m; m = f->next[m]) {
+        const node *n = graph_node(f->g, m);
+        for (uint32_t j = 0; j < n->input_count; j++) {
+            node_id p = n->inputs[j] ? graph_value(f->g, n->inputs[j])->producer : 0;
+            uint32_t through = p ? f->group_of[p] : 0;
+            if (!through || through == from || through == skip || f->visited[through]) continue;
+            if (through == target) return true;
+            f->visited[through] = true;
+            if (depends_on_group(f, through, target, 0)) return true;
+        }
+    }
+    return false;
+}
+
+/* Whether joining `a` (which makes an operand) and `b` leaves an order of execution: no path from a
+ * to b through a third group. */
+static bool can_join(fuser *f, uint32_t a, uint32_t b) {
+    memset(f->visited, 0, f->g->nodes.count * sizeof *f->visited);
+    return !depends_on_group(f, b, a, a);
+}
+
+static void join(fuser *f, uint32_t into, uint32_t from) {
+    group_info *a = &f->info[into], *b = &f->info[from];
+    for (node_id m = b->first; m; m = f->next[m]) f->group_of[m] = into;
+    f->next[a->last] = b->first;
+    a->last = b->last;
+    a->size += b->size;
+    a->inputs += b->inputs;
+    a->anchor = a->anchor ? a->anchor : b->anchor;
+    a->computes |= b->computes;
+}
+
+/* ---- decisions ---- */
+
+/* Uses of v by nodes of a group. */
+static uint32_t uses_within(const fuser *f, value_id v, uint32_t group) {
+    uint32_t count = 0;
+    for (node_id m = f->info[group].first; m; m = f->next[m]) {
+        const node *n = graph_node(f->g, m);
+        for (uint32_t j = 0; j < n->input_count; j++) count += n->inputs[j] == v;
+    }
+    return count;
+}
+
+/* Whether everything that leaves group `a` is read by group `b` alone. */
+static bool feeds_only(const fuser *f, uint32_t a, uint32_t b) {
+    for (node_id m = f->info[a].first; m; m = f->next[m]) {
+        const node *n = graph_node(f->g, m);
+        for (uint32_t j = 0; j < n->output_count; j++) {
+            value_id v = n->outputs[j];
+            if (v && uses_within(f, v, a) + uses_within(f, v, b) != f->uses[v]) return false;
+        }
+    }
+    return true;
+}
+
+/* A pointwise node joins the group of an operand of its own dimensions. */
+static bool joins_as_epilogue(fuser *f, node_id n, uint32_t producer_group, value_id operand) {
+    const node *nd = graph_node(f->g, n);
+    const group_info *p = &f->info[producer_group];
+    if (!is_pointwise(nd) || nd->output_count != 1) return false;
+    if (p->anchor && graph_node(f->g, p->anchor)->output_count != 1) return false;
+    const type *from = graph_type(f->g, operand), *to = graph_type(f->g, nd->outputs[0]);
+    return same_domain(from, to) && same_layout(from, to);
+}
+
+/* How often an anchor may read each element of an input: 1 about once, 2 a few times, 3 many times.
+ */
+static int anchor_reuse(const node *anchor) {
+    static const char *const many[] = {"Conv", "ConvTranspose", "Linear",        "MatMul",
+                                       "Gemm", "ConvInteger",   "MatMulInteger", "LSTM",
+                                       "GRU",  "RNN",           "Resize"};
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++)
+        if (strcmp(anchor->op->name, many[i]) == 0) return 3;
+    return 2;
+}
+
+/* A group without an anchor joins its only reader: movements always, arithmetic where it is not
+ * repeated. */
+static bool joins_as_prologue(fuser *f, uint32_t producer_group, node_id n, value_id operand) {
+    const node *nd = graph_node(f->g, n);
+    const group_info *p = &f->info[producer_group];
+    if (p->anchor || !feeds_only(f, producer_group, f->group_of[n])) return false;
+    if (is_anchor(nd)) return !p->computes && anchor_reuse(nd) < 3;
+    if (is_movement(nd) || is_pointwise(nd)) {
+        dim_table *d = f->g->dims;
+        dim made = type_elements(d, graph_type(f->g, operand));
+        dim read = type_elements(d, graph_type(f->g, nd->outputs[0]));
+        return !p->computes || made == read || dim_high(d, read) <= dim_low(d, made);
+    }
+    return false;
+}
+
+static void consider(fuser *f, node_id n) {
+    for (uint32_t i = graph_node(f->g, n)->input_count; i-- > 0;) {
+        value_id v = graph_input(f->g, n, i);
+        node_id p = v ? graph_value(f->g, v)->producer : 0;
+        if (!p || !f->group_of[p] || f->group_of[p] == f->group_of[n]) continue;
+        uint32_t from = f->group_of[p], own = f->group_of[n];
+        if (f->info[from].size + f->info[own].size > MAX_GROUP_NODES) continue;
+        if (f->info[from].inputs + f->info[own].inputs > MAX_GROUP_INPUTS) continue;
+        if (f->info[from].anchor && f->info[own].anchor) continue;
+        if (!joins_as_epilogue(f, n, from, v) && !joins_as_prologue(f, from, n, v)) continue;
+        if (can_join(f, from, own)) join(f, from, own);
+    }
+}
+
+/* ---- materialisation ---- */
+
+static bool contains(const value_id *list, size_t count, value_id v) {
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == v) return true;
+    return false;
+}
+
+static bool used_outside(const fuser *f, value_id v, uint32_t group) {
+    return uses_within(f, v, group) != f->uses[v];
+}
+
+/* A group's results get new outer values under the old names; inside, the old values get derived
+ * names. */
+static value_id make_outer(graph *g, value_id inner) {
+    value_id outer = graph_add_value(g, graph_value(g, inner)->name, *graph_type(g, inner));
+    value *in = graph_value(g, inner), *out = graph_value(g, outer);
+    const char *name = in->name;
+    in->name = out->name;
+    out->name = name;
+    out->elements = in->elements;
+    return outer;
+}
+
+static void materialise(fuser *f, uint32_t group) {
+    graph *g = f->g;
+    node_id members[MAX_GROUP_NODES];
+    value_id inputs[MAX_GROUP_INPUTS], inner[MAX_GROUP_NODES * 2], outer[MAX_GROUP_NODES * 2];
+    size_t count = 0, input_count = 0, output_count = 0;
+    for (node_id m = f->info[group].first; m; m = f->next[m]) {
+        size_t at = count++;
+        for (; at > 0 && f->position[members[at - 1]] > f->position[m]; at--)
+            members[at] = members[at - 1];
+        members[at] = m;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const node *n = graph_node(g, members[i]);
+        for (uint32_t j = 0; j < n->input_count; j++) {
+            node_id p = n->inputs[j] ? graph_value(g, n->inputs[j])->producer : 0;
+            if (!n->inputs[j] || (p && f->group_of[p] == group)) continue;
+            if (!contains(inputs, input_count, n->inputs[j])) inputs[input_count++] = n->inputs[j];
+        }
+        for (uint32_t j = 0; j < n->output_count; j++)
+            if (n->outputs[j] && used_outside(f, n->outputs[j], group))
+                inner[output_count++] = n->outputs[j];
+    }
+    for (size_t i = 0; i < output_count; i++) {
+        outer[i] = make_outer(g, inner[i]);
+        graph_replace_uses(g, inner[i], outer[i]);
+    }
+    region_id body = graph_add_region(g, f->region);
+    attr a = {.name = "body", .kind = ATTR_REGION, .i = body};
+    const char *name =
+        graph_node(g, f->info[group].anchor ? f->info[group].anchor : members[count - 1])->name;
+    node_id made =
+        graph_add_node(g, f->region, members[count - 1], op_find(OP_INTERNAL, "Group"), name,
+                       (uint32_t)input_count, inputs, (uint32_t)output_count, outer, 1, &a);
+    graph_region(g, body)->owner = made;
+    for (size_t i = 0; i < count; i++) {
+        graph_move_node(g, members[i], body);
+        /* Uses inside the group were renamed with the others. */
+        node *n = graph_node(g, members[i]);
+        for (uint32_t j = 0; j < n->input_count; j++)
+            for (size_t k = 0; k < output_count; k++)
+                if (n->inputs[j] == outer[k]) n->inputs[j] = inner[k];
+    }
+    for (size_t i = 0; i < output_count; i++)
+        list_push(g->memory, &graph_region(g, body)->outputs, inner[i]);
+}
+
+/* ---- the pass ---- */
+
+static bool may_group(const node *n) {
+    return is_pointwise(n) || is_movement(n) || is_anchor(n);
+}
+
+static long fuse_region(fuser *f, region_id region) {
+    graph *g = f->g;
+    f->region = region;
+    LIST(node_id) order = {0};
+    for (size_t i = 0; i < graph_region(g, region)->nodes.count; i++)
+        list_push(g->memory, &order, graph_region(g, region)->nodes.data[i]);
+    long groups = 0;
+    for (size_t i = 0; i < order.count; i++) {
+        const node *n = graph_node(g, order.data[i]);
+        for (uint32_t j = 0; j < n->attr_count; j++)
+            if (n->attrs[j].kind == ATTR_REGION) groups += fuse_region(f, (region_id)n->attrs[j].i);
+    }
+    f->region = region;
+    for (size_t i = 0; i < order.count; i++) {
+        const node *n = graph_node(g, order.data[i]);
+        if (!may_group(n)) continue;
+        f->group_of[order.data[i]] = order.data[i];
+        f->position[order.data[i]] = (uint32_t)i;
+        f->info[order.data[i]] = (group_info){
+            .anchor = is_anchor(n) ? order.data[i] : 0, .size = 1, .computes = !is_movement(n)};
+    }
+    for (size_t i = 0; i < order.count; i++)
+        if (f->group_of[order.data[i]]) consider(f, order.data[i]);
+    for (size_t i = 0; i < order.count; i++) {
+        uint32_t group = order.data[i];
+        if (f->group_of[group] != group || f->info[group].size < 2) continue;
+        materialise(f, group);
+        groups++;
+    }
+    return groups;
+}
+
+static long run(graph *g, const pass_options *options) {
+    fuser f = {.g = g, .options = options};
+    size_t nodes = g->nodes.count;
+    f.group_of = ARENA_ARRAY(g->memory, uint32_t, nodes);
+    f.info = ARENA_ARRAY(g->memory, group_info, nodes);
+    f.position = ARENA_ARRAY(g->memory, uint32_t, nodes);
+    f.next = ARENA_ARRAY(g->memory, node_id, nodes);
+    f.visited = ARENA_ARRAY(g->memory, bool, nodes);
+    f.uses = graph_count_uses(g);
+    long groups = fuse_region(&f, GRAPH_MAIN);
+    return graph_sort(g) ? groups : -1;
+}
+
+const pass_def pass_fuse = {"fuse", "put nodes that one kernel computes into groups", run};

@@ -7,17 +7,33 @@
 
 /* ---- views ---- */
 
+/* Whether blocks of channels and rows of channels are the same order: nothing lies behind the
+ * channels. */
+static bool blocks_are_rows(const graph *g, const type *t) {
+    const tensor_layout *y = t->layout;
+    int64_t n;
+    if (!y) return true;
+    for (int i = 0; i < t->rank; i++) {
+        if (y->halo_before[i] || y->halo_after[i]) return false;
+        if (i > y->block_axis && !dim_equals_const(g->dims, t->dims[i], 1)) return false;
+    }
+    return y->block_axis < 0 ||
+           (dim_is_const(g->dims, t->dims[y->block_axis], &n) && n % y->block == 0);
+}
+
 bool build_is_view(const graph *g, node_id n) {
     static const char *const reshapes[] = {"Reshape", "Squeeze", "Unsqueeze", "Flatten",
                                            "Identity"};
     const node *nd = graph_node(g, n);
-    if (*nd->op->domain || !nd->input_count || !nd->inputs[0] || nd->output_count != 1)
-        return false;
+    if (!nd->input_count || !nd->inputs[0] || nd->output_count != 1) return false;
+    const type *from = graph_type(g, nd->inputs[0]), *to = graph_type(g, nd->outputs[0]);
+    if (from->kind != TYPE_TENSOR || to->kind != TYPE_TENSOR) return false;
+    if (strcmp(nd->op->domain, OP_INTERNAL) == 0 && strcmp(nd->op->name, "Reorder") == 0)
+        return blocks_are_rows(g, from) && blocks_are_rows(g, to);
     bool reshape = false;
     for (size_t i = 0; i < sizeof reshapes / sizeof *reshapes; i++)
-        reshape |= strcmp(nd->op->name, reshapes[i]) == 0;
-    const type *from = graph_type(g, nd->inputs[0]), *to = graph_type(g, nd->outputs[0]);
-    return reshape && from->kind == TYPE_TENSOR && !from->layout && !to->layout;
+        reshape |= !*nd->op->domain && strcmp(nd->op->name, reshapes[i]) == 0;
+    return reshape && !from->layout && !to->layout;
 }
 
 /* ---- last uses ---- */
@@ -108,7 +124,13 @@ static void scan_stmts(access_scan *s, const loop_stmt *st) {
     }
 }
 
+static bool same_extents(const loop_buffer *x, const loop_buffer *y) {
+    return x->rank == y->rank &&
+           (!x->rank || memcmp(x->extents, y->extents, (size_t)x->rank * sizeof *x->extents) == 0);
+}
+
 static bool may_overwrite(builder *b, const loop_kernel *k, loop_buf input, loop_buf output) {
+    if (!same_extents(loop_buffer_of(k, input), loop_buffer_of(k, output))) return false;
     access_scan s = {.k = k, .input = input, .output = output};
     s.seen = ARENA_ARRAY(b->a, bool, k->nodes.count);
     scan_stmts(&s, k->body);
@@ -142,9 +164,8 @@ void build_reuse_inputs(builder *b, node_id n, loop_kernel *k, const value_id *i
             loop_buffer *x = &k->buffers.data[i];
             if (x->space != LOOP_SPACE_INPUT || x->alias || !input_dies(b, n, x->value)) continue;
             const type *from = graph_type(b->g, x->value), *to = graph_type(b->g, outer[o]);
-            if (dtype_bytes(from->dtype) != dtype_bytes(to->dtype) ||
-                type_bytes(b->g->dims, from) != type_bytes(b->g->dims, to) ||
-                shared_parameter(b, k, i) || !may_overwrite(b, k, i, output))
+            if (dtype_bytes(from->dtype) != dtype_bytes(to->dtype) || shared_parameter(b, k, i) ||
+                !may_overwrite(b, k, i, output))
                 continue;
             x->alias = k->buffers.data[output].alias = ++group;
             b->buffer_of[outer[o]] = b->buffer_of[x->value];

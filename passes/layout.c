@@ -1,0 +1,313 @@
+/* layout.c: chooses where the elements of tensors lie. Convolutions compute on blocks of channels,
+ * so their inputs and outputs get the layout [N][C/16][H][W][16], and everything between
+ * convolutions that can follows them; what cannot gets a Reorder in front. Padding convolutions
+ * find their zeros in a halo around the input. Only types change, and Reorders are added: every
+ * operator computes the same elements in any layout. */
+#include "ir/op.h"
+#include "passes/passes.h"
+
+#include <string.h>
+
+/* Fewer channels than this are not worth the unused lanes. */
+enum { FEWEST_CHANNELS = 4 };
+
+typedef struct {
+    graph *g;
+    int block;
+    value_id *plain;   /* of every value: its row-major copy, 0 if none was made */
+    value_id *blocked; /* its blocked copy */
+    size_t count;      /* values that existed at the start: those made since have no copies */
+    long changes;
+} layouter;
+
+static bool is_blocked(const type *t) {
+    return t->kind == TYPE_TENSOR && t->layout && t->layout->block_axis >= 0;
+}
+
+static const tensor_layout *blocked_layout(layouter *l, int axis) {
+    tensor_layout *y = ARENA_NEW(l->g->memory, tensor_layout);
+    y->block_axis = axis;
+    y->block = l->block;
+    return y;
+}
+
+/* A Reorder of v into another layout, in front of node `before` (0: at the end of its region). */
+static value_id add_reorder(layouter *l, region_id r, node_id before, value_id v,
+                            const tensor_layout *layout) {
+    type t = *graph_type(l->g, v);
+    t.layout = layout;
+    value_id out = graph_add_value(l->g, graph_value(l->g, v)->name, t);
+    graph_add_node(l->g, r, before, op_find(OP_INTERNAL, "Reorder"), "", 1, &v, 1, &out, 0, NULL);
+    l->changes++;
+    return out;
+}
+
+static value_id to_plain(layouter *l, region_id r, node_id before, value_id v) {
+    if (!v || !graph_type(l->g, v)->layout) return v;
+    if (v < l->count && l->plain[v]) return l->plain[v];
+    value_id made = add_reorder(l, r, before, v, NULL);
+    if (v < l->count && r == GRAPH_MAIN) l->plain[v] = made;
+    return made;
+}
+
+/* v with its axis `axis` in blocks. */
+static value_id to_blocked(layouter *l, region_id r, node_id before, value_id v, int axis) {
+    if (!v || is_blocked(graph_type(l->g, v))) return v;
+    if (v < l->count && l->blocked[v]) return l->blocked[v];
+    value_id made = add_reorder(l, r, before, v, blocked_layout(l, axis));
+    if (v < l->count && r == GRAPH_MAIN) l->blocked[v] = made;
+    return made;
+}
+
+static int64_t constant_dim(const graph *g, const type *t, int axis) {
+    int64_t n;
+    return dim_is_const(g->dims, t->dims[axis], &n) ? n : -1;
+}
+
+static void set_input(layouter *l, node_id n, uint32_t i, value_id v) {
+    graph_node(l->g, n)->inputs[i] = v;
+}
+
+static void block_output(layouter *l, node_id n, uint32_t i) {
+    value_id v = graph_output(l->g, n, i);
+    if (v) graph_value(l->g, v)->type.layout = blocked_layout(l, 1);
+}
+
+/* ---- convolutions ---- */
+
+static bool named(const node *n, const char *domain, const char *name) {
+    return strcmp(n->op->domain, domain) == 0 && strcmp(n->op->name, name) == 0;
+}
+
+/* One group, or as many groups as channels: what the blocked layout is for. */
+static bool wants_blocks(layouter *l, node_id n) {
+    const node *nd = graph_node(l->g, n);
+    const type *w = graph_type(l->g, nd->inputs[1]), *y = graph_type(l->g, nd->outputs[0]);
+    int64_t groups = node_attr_int(nd, "group", 1), out = constant_dim(l->g, y, 1);
+    if (y->rank < 3 || y->dtype != DTYPE_F32 || out < FEWEST_CHANNELS) return false;
+    if (groups == 1) return true;
+    return named(nd, "", "Conv") && groups == out && constant_dim(l->g, w, 1) == 1 &&
+           constant_dim(l->g, graph_type(l->g, nd->inputs[0]), 1) == groups;
+}
+
+static void lay_convolution(layouter *l, node_id n) {
+    const node nd = *graph_node(l->g, n);
+    const type *x = graph_type(l->g, nd.inputs[0]);
+    int weight_axis = named(&nd, "", "Conv") ? 0 : 1;
+    if (constant_dim(l->g, x, 1) >= FEWEST_CHANNELS)
+        set_input(l, n, 0, to_blocked(l, nd.region, n, nd.inputs[0], 1));
+    set_input(l, n, 1, to_blocked(l, nd.region, n, nd.inputs[1], weight_axis));
+    if (nd.input_count > 2 && nd.inputs[2])
+        set_input(l, n, 2, to_blocked(l, nd.region, n, nd.inputs[2], 0));
+    block_output(l, n, 0);
+    l->changes++;
+}
+
+/* ---- what follows ---- */
+
+/* Pointwise: all operands of the result's dimensions take its layout; those with a channel axis
+ * alone are blocked along it. */
+static bool lay_pointwise(layouter *l, node_id n) {
+    const node nd = *graph_node(l->g, n);
+    const type y = *graph_type(l->g, nd.outputs[0]);
+    bool follows = false;
+    for (uint32_t i = 0; i < nd.input_count; i++) {
+        const type *x = nd.inputs[i] ? graph_type(l->g, nd.inputs[i]) : NULL;
+        follows |= x && is_blocked(x) && x->layout->block_axis == 1 && x->rank == y.rank &&
+                   x->dims[1] == y.dims[1];
+    }
+    if (!follows || nd.output_count != 1 || dtype_bytes(y.dtype) > 4) return false;
+    for (uint32_t i = 0; i < nd.input_count; i++) {
+        if (!nd.inputs[i]) continue;
+        const type *x = graph_type(l->g, nd.inputs[i]);
+        int channel = x->rank - (y.rank - 1);
+        if (channel < 0 || dim_equals_const(l->g->dims, x->dims[channel], 1)) {
+            set_input(l, n, i, to_plain(l, nd.region, n, nd.inputs[i]));
+            continue;
+        }
+        bool other = is_blocked(x) && x->layout->block_axis != channel;
+        value_id v = other ? to_plain(l, nd.region, n, nd.inputs[i]) : nd.inputs[i];
+        set_input(l, n, i, to_blocked(l, nd.region, n, v, channel));
+    }
+    block_output(l, n, 0);
+    return true;
+}
+
+/* Operators that keep channels apart: they compute each lane on its own. */
+static bool keeps_channels(layouter *l, const node *n) {
+    static const char *const names[] = {"MaxPool",           "AveragePool",   "LpPool",
+                                        "GlobalAveragePool", "GlobalMaxPool", "Resize",
+                                        "BatchNormalization"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (named(n, "", names[i])) return n->output_count == 1 || !n->outputs[1];
+    if (!named(n, "", "ReduceMean") && !named(n, "", "ReduceSum") && !named(n, "", "ReduceMax"))
+        return false;
+    if (!node_attr_int(n, "keepdims", 1)) return false;
+    size_t count = 0;
+    const dim *axes =
+        n->input_count > 1 && n->inputs[1] ? graph_elements(l->g, n->inputs[1], &count) : NULL;
+    int rank = graph_type(l->g, n->inputs[0])->rank;
+    for (size_t i = 0; i < count; i++) {
+        int64_t axis;
+        if (!dim_is_const(l->g->dims, axes[i], &axis)) return false;
+        if (axis < 0) axis += rank;
+        if (axis < 2) return false;
+    }
+    return axes && count;
+}
+
+/* Concatenation of whole blocks of channels, or along another axis, keeps the layout. */
+static bool concat_keeps(layouter *l, const node *n) {
+    if (!named(n, "", "Concat")) return false;
+    int64_t axis = node_attr_int(n, "axis", 0);
+    int rank = graph_type(l->g, n->outputs[0])->rank;
+    if (axis < 0) axis += rank;
+    if (axis == 0) return false;
+    for (uint32_t i = 0; i < n->input_count; i++) {
+        const type *x = graph_type(l->g, n->inputs[i]);
+        if (!is_blocked(x) || x->layout->block_axis != 1) return false;
+        if (axis == 1 && constant_dim(l->g, x, 1) % l->block) return false;
+    }
+    return true;
+}
+
+static void lay_node(layouter *l, node_id n) {
+    const node nd = *graph_node(l->g, n);
+    if (named(&nd, OP_INTERNAL, "Reorder")) return;
+    if ((named(&nd, "", "Conv") || named(&nd, "", "ConvTranspose")) && wants_blocks(l, n)) {
+        lay_convolution(l, n);
+        return;
+    }
+    if ((nd.op->flags & OP_POINTWISE) && lay_pointwise(l, n)) return;
+    const type *x = nd.input_count && nd.inputs[0] ? graph_type(l->g, nd.inputs[0]) : NULL;
+    bool follows = x && is_blocked(x) && x->layout->block_axis == 1 &&
+                   (keeps_channels(l, &nd) || concat_keeps(l, &nd));
+    for (uint32_t i = 0; i < nd.input_count; i++) {
+        if (follows && (i == 0 || named(&nd, "", "Concat"))) continue;
+        if (follows && named(&nd, "", "BatchNormalization"))
+            set_input(l, n, i, to_blocked(l, nd.region, n, nd.inputs[i], 0));
+        else if (nd.inputs[i] && is_blocked(graph_type(l->g, nd.inputs[i])) &&
+                 !(named(&nd, OP_INTERNAL, "Linear") && i > 0))
+            set_input(l, n, i, to_plain(l, nd.region, n, nd.inputs[i]));
+    }
+    if (follows) block_output(l, n, 0);
+}
+
+static void lay_region(layouter *l, region_id r) {
+    LIST(node_id) order = {0};
+    for (size_t i = 0; i < graph_region(l->g, r)->nodes.count; i++)
+        list_push(l->g->memory, &order, graph_region(l->g, r)->nodes.data[i]);
+    for (size_t i = 0; i < order.count; i++) {
+        const node nd = *graph_node(l->g, order.data[i]);
+        for (uint32_t j = 0; j < nd.attr_count; j++)
+            if (nd.attrs[j].kind == ATTR_REGION) lay_region(l, (region_id)nd.attrs[j].i);
+        lay_node(l, order.data[i]);
+    }
+    for (size_t i = 0; i < graph_region(l->g, r)->outputs.count; i++) {
+        value_id v = graph_region(l->g, r)->outputs.data[i];
+        if (!graph_type(l->g, v)->layout) continue;
+        value_id out = add_reorder(l, r, 0, v, NULL);
+        graph_region(l->g, r)->outputs.data[i] = out;
+        if (r != GRAPH_MAIN) continue;
+        /* The caller knows the output by its name. */
+        const char *name = graph_value(l->g, v)->name;
+        graph_value(l->g, v)->name = graph_value(l->g, out)->name;
+        graph_value(l->g, out)->name = name;
+    }
+}
+
+/* ---- halos ---- */
+
+/* Padding of a convolution along each spatial axis, as attributes or auto_pad give it; false if it
+ * pads nothing. */
+static bool padding_of(const graph *g, node_id n, int64_t *before, int64_t *after) {
+    const node *nd = graph_node(g, n);
+    const type *x = graph_type(g, nd->inputs[0]), *w = graph_type(g, nd->inputs[1]);
+    const type *y = graph_type(g, nd->outputs[0]);
+    size_t pad_count, stride_count, dilation_count;
+    const int64_t *pads = node_attr_ints(nd, "pads", &pad_count);
+    const int64_t *strides = node_attr_ints(nd, "strides", &stride_count);
+    const int64_t *dilations = node_attr_ints(nd, "dilations", &dilation_count);
+    const char *mode = node_attr_string(nd, "auto_pad", "NOTSET");
+    int spatial = x->rank - 2;
+    bool some = false;
+    for (int i = 0; i < spatial; i++) {
+        before[i] = pad_count == (size_t)spatial * 2 ? pads[i] : 0;
+        after[i] = pad_count == (size_t)spatial * 2 ? pads[spatial + i] : 0;
+        if (strcmp(mode, "VALID") == 0) before[i] = after[i] = 0;
+        if (strncmp(mode, "SAME", 4) == 0) {
+            int64_t in = constant_dim(g, x, i + 2), out = constant_dim(g, y, i + 2),
+                    k = constant_dim(g, w, i + 2);
+            if (in < 0 || out < 0 || k < 0) return false;
+            int64_t stride = stride_count ? strides[i] : 1,
+                    dilation = dilation_count ? dilations[i] : 1;
+            int64_t total = (out - 1) * stride + (k - 1) * dilation + 1 - in;
+            if (total < 0) total = 0;
+            before[i] = strcmp(mode, "SAME_LOWER") == 0 ? total - total / 2 : total / 2;
+            after[i] = total - before[i];
+        }
+        if (before[i] < 0 || after[i] < 0 || before[i] > 64 || after[i] > 64) return false;
+        some |= before[i] || after[i];
+    }
+    return some;
+}
+
+/* Whether v's own memory can have a border: a kernel of this region writes it, and it is nobody's
+ * output. */
+static bool can_have_halo(layouter *l, value_id v, region_id r) {
+    node_id p = graph_value(l->g, v)->producer;
+    if (!p || graph_node(l->g, p)->region != r || !graph_type(l->g, v)->layout) return false;
+    if (graph_node(l->g, p)->op->flags & OP_EFFECT) return false;
+    const region *reg = graph_region(l->g, r);
+    for (size_t i = 0; i < reg->outputs.count; i++)
+        if (reg->outputs.data[i] == v) return false;
+    return true;
+}
+
+static void add_halo(layouter *l, node_id n) {
+    const node nd = *graph_node(l->g, n);
+    int64_t before[TENSOR_MAX_RANK], after[TENSOR_MAX_RANK];
+    if (!named(&nd, "", "Conv") || !is_blocked(graph_type(l->g, nd.outputs[0])) ||
+        !padding_of(l->g, n, before, after))
+        return;
+    value_id v = nd.inputs[0];
+    tensor_layout *y = ARENA_NEW(l->g->memory, tensor_layout);
+    const type *t = graph_type(l->g, v);
+    if (t->layout)
+        *y = *t->layout;
+    else
+        y->block_axis = -1;
+    for (int i = 2; i < t->rank; i++) {
+        if (y->halo_before[i] < before[i - 2]) y->halo_before[i] = (int32_t)before[i - 2];
+        if (y->halo_after[i] < after[i - 2]) y->halo_after[i] = (int32_t)after[i - 2];
+    }
+    if (can_have_halo(l, v, nd.region))
+        graph_value(l->g, v)->type.layout = y;
+    else
+        set_input(l, n, 0, add_reorder(l, nd.region, n, v, y));
+    l->changes++;
+}
+
+static void add_halos(layouter *l, region_id r) {
+    LIST(node_id) order = {0};
+    for (size_t i = 0; i < graph_region(l->g, r)->nodes.count; i++)
+        list_push(l->g->memory, &order, graph_region(l->g, r)->nodes.data[i]);
+    for (size_t i = 0; i < order.count; i++) {
+        const node nd = *graph_node(l->g, order.data[i]);
+        for (uint32_t j = 0; j < nd.attr_count; j++)
+            if (nd.attrs[j].kind == ATTR_REGION) add_halos(l, (region_id)nd.attrs[j].i);
+        add_halo(l, order.data[i]);
+    }
+}
+
+static long run(graph *g, const pass_options *options) {
+    if (!options->vector_block) return 0;
+    layouter l = {.g = g, .block = options->vector_block, .count = g->values.count};
+    l.plain = ARENA_ARRAY(g->memory, value_id, l.count);
+    l.blocked = ARENA_ARRAY(g->memory, value_id, l.count);
+    lay_region(&l, GRAPH_MAIN);
+    add_halos(&l, GRAPH_MAIN);
+    return l.changes;
+}
+
+const pass_def pass_layout = {"layout", "choose blocked layouts and halos for convolutions", run};

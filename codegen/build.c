@@ -252,10 +252,9 @@ static void add_inputs(builder *b) {
 
 /* Outputs that a kernel computes live in the caller's memory from the start; the others (inputs,
  * weights, views of them, the same value twice) are copied at the end. */
-static void add_outputs(builder *b) {
-    const region *main = graph_region(b->g, GRAPH_MAIN);
-    for (size_t i = 0; i < main->outputs.count; i++) {
-        value_id v = main->outputs.data[i];
+static void add_outputs(builder *b, const value_id *outputs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        value_id v = outputs[i];
         uint32_t buffer = build_buffer(b, v), own = buffer;
         if (b->p->buffers.data[buffer].place == PLACE_ARENA) {
             b->p->buffers.data[buffer].place = PLACE_OUTPUT;
@@ -317,18 +316,50 @@ int64_t *program_nominal(const dim_table *dims, arena *a) {
     return nominal;
 }
 
-program *program_build(graph *g, arena *a, const build_options *options) {
+static builder begin_program(graph *g, arena *a, const build_options *options) {
     program *p = ARENA_NEW(a, program);
     *p = (program){.memory = a, .dims = g->dims, .name = options->name};
-    builder b = {.g = g, .a = a, .p = p, .options = options, .tail = &p->steps};
+    builder b = {.g = g, .a = a, .p = p, .options = options};
     b.nominal = program_nominal(g->dims, a);
     b.buffer_of = ARENA_ARRAY(a, uint32_t, g->values.count);
     memset(b.buffer_of, 0xff, g->values.count * sizeof *b.buffer_of);
+    return b;
+}
+
+program *program_build(graph *g, arena *a, const build_options *options) {
+    builder b = begin_program(g, a, options);
+    b.tail = &b.p->steps;
     b.last_use = build_last_uses(&b);
     add_inputs(&b);
     if (!build_region(&b, GRAPH_MAIN)) return NULL;
-    add_outputs(&b);
+    const region *main = graph_region(g, GRAPH_MAIN);
+    add_outputs(&b, main->outputs.data, main->outputs.count);
     place_weights(&b);
     place_arena(&b);
-    return p;
+    return b.p;
+}
+
+/* The node behind those it depends on. */
+static bool build_producers(builder *b, value_id v) {
+    node_id n = graph_value(b->g, v)->producer;
+    if (!n || b->buffer_of[v] != NO_BUFFER) return true;
+    for (uint32_t i = 0; i < graph_node(b->g, n)->input_count; i++)
+        if (graph_input(b->g, n, i) && !build_producers(b, graph_input(b->g, n, i))) return false;
+    return build_node(b, n);
+}
+
+program *program_build_values(graph *g, arena *a, const build_options *options,
+                              const value_id *values, size_t count) {
+    builder b = begin_program(g, a, options);
+    b.tail = &b.p->steps;
+    uint32_t *never = ARENA_ARRAY(a, uint32_t, g->values.count);
+    memset(never, 0xff, g->values.count * sizeof *never);
+    b.last_use = never;
+    b.position = ARENA_ARRAY(a, uint32_t, g->nodes.count);
+    for (size_t i = 0; i < count; i++)
+        if (!build_producers(&b, values[i])) return NULL;
+    add_outputs(&b, values, count);
+    place_weights(&b);
+    place_arena(&b);
+    return b.p;
 }

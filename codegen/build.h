@@ -19,6 +19,11 @@ typedef struct {
  * it lives in `a`. */
 program *program_build(graph *g, arena *a, const build_options *options);
 
+/* A program without inputs that computes `values` (constants aside, from constants alone) and has
+ * them as its outputs, in their layouts: what constant folding runs. */
+program *program_build_values(graph *g, arena *a, const build_options *options,
+                              const value_id *values, size_t count);
+
 /* The symbol values at which plans and costs are made best: an upper bound where it is modest, else
  * a typical size. */
 int64_t *program_nominal(const dim_table *dims, arena *a);

@@ -248,8 +248,8 @@ bool loop_linear_in(loop_kernel *k, loop_expr e, loop_var v, int64_t *coefficien
 loop_expr loop_flat_index(loop_kernel *k, loop_buf b, const loop_expr *indices);
 /* Element stride of axis i, dense or given. */
 loop_expr loop_stride(loop_kernel *k, loop_buf b, int axis);
-/* e with variables replaced: `with[v]` is 0 to keep v. Loads of buffer b go through `load` if it is
- * not NULL. */
+/* e with variables replaced, all at once: `with[v]` is 0 to keep v; one element for every variable.
+ */
 loop_expr loop_substitute(loop_kernel *k, loop_expr e, const loop_expr *with);
 
 /* A formula in the text form of expressions, as "select(x < 0, alpha * x, x)", with names bound to

@@ -1,0 +1,125 @@
+/* test.c: `onnxcc test`: ONNX test folders (model.onnx, test_data_set_N/input_K.pb and output_K.pb)
+ * compiled, run and compared. A folder passes if all of its data sets do. */
+#include "tools/compare.h"
+#include "tools/tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: onnxcc test FOLDER... [options]\n\n"
+    "Compiles FOLDER/model.onnx, runs it on every FOLDER/test_data_set_N and compares with the\n"
+    "expected outputs. The last line is `N passed, N failed, N skipped`.\n\n"
+    "  --via jit|library    run in memory (default), or link the written library and load it\n"
+    "  --pin                fix every symbolic dimension to the size in the test data\n"
+    "  --rtol R --atol A    tolerances; default 1e-3 and 1e-7, those of the ONNX backend tests\n"
+    "  --threads N          default 1\n"
+    "  --quiet              print failures and totals only\n"
+    "  --target, --dim, -O, --passes and the dump options: as in `onnxcc compile`\n\n"
+    "example:\n"
+    "  onnxcc test build/models/* --via library --pin\n";
+
+typedef struct {
+    tool_compile_options compile;
+    const char *via;
+    double rtol, atol;
+    long threads;
+    bool pin, quiet;
+} test_options;
+
+static bool compare_set(driver *d, const char *set, const instance_call *call,
+                        const test_options *o) {
+    bool ok = true;
+    for (size_t i = 0; i < d->program->outputs.count; i++) {
+        load_value v;
+        const char *path = arena_printf(d->memory, "%s/output_%zu.pb", set, i);
+        if (access(path, R_OK) != 0) continue;
+        if (!load_value_file(path, TYPE_TENSOR, d->memory, &d->diag, &v)) return false;
+        const char *wrong =
+            compare_tensors(&v.tensor, &call->results[i], o->rtol, o->atol, d->memory);
+        if (wrong)
+            ok = diag_error(&d->diag, call->results[i].name, NULL, NULL, "%s: %s", set, wrong);
+    }
+    return ok;
+}
+
+static bool run_set(driver *d, instance *i, const char *set, const test_options *o) {
+    size_t count = d->program->inputs.count;
+    load_tensor_result *x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
+    instance_call call;
+    if (!tool_load_test_data(d, set, x, count) ||
+        !instance_bind(i, x, count, d->memory, &d->diag, &call))
+        return false;
+    onnxcc_context context = {.arena_bytes = call.arena_bytes};
+    tool_threads *pool = tool_threads_start(d->memory, o->threads, &context);
+    int status = instance_run(&call, &context);
+    tool_threads_stop(pool);
+    if (status != ONNXCC_OK)
+        return diag_error(&d->diag, NULL, NULL, NULL, "%s: the model returned %s", set,
+                          onnxcc_status_name(status));
+    return compare_set(d, set, &call, o);
+}
+
+static const char *data_set(driver *d, const char *folder, int n) {
+    const char *set = arena_printf(d->memory, "%s/test_data_set_%d", folder, n);
+    return access(set, R_OK) == 0 ? set : NULL;
+}
+
+static bool pin_dims(driver *d, const char *folder) {
+    size_t count = graph_region(d->graph, GRAPH_MAIN)->inputs.count;
+    load_tensor_result *x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
+    const char *set = data_set(d, folder, 0);
+    return !set || (tool_load_test_data(d, set, x, count) && driver_pin(d, x, count));
+}
+
+static bool run_folder(driver *d, const char *folder, const test_options *o) {
+    const char *model = arena_printf(d->memory, "%s/model.onnx", folder);
+    if (!driver_open(d, model, &o->compile.driver) || (o->pin && !pin_dims(d, folder)) ||
+        !driver_optimize(d) || !driver_build(d))
+        return false;
+    instance *i = strcmp(o->via, "library") == 0 ? driver_library(d) : driver_jit(d);
+    bool ok = i != NULL;
+    const char *set;
+    for (int n = 0; i && (set = data_set(d, folder, n)); n++) ok &= run_set(d, i, set, o);
+    instance_close(i);
+    return ok;
+}
+
+static int run(int argc, char **argv) {
+    test_options o = {.via = "jit"};
+    const char *rtol = "1e-3", *atol = "1e-7", *threads = "1";
+    tool_list folders = {.count = 0};
+    tool_option options[24] = {
+        {"--via", &o.via, NULL, NULL},       {"--pin", NULL, NULL, &o.pin},
+        {"--rtol", &rtol, NULL, NULL},       {"--atol", &atol, NULL, NULL},
+        {"--threads", &threads, NULL, NULL}, {"--quiet", NULL, NULL, &o.quiet}};
+    size_t count = 6 + tool_compile_table(&o.compile, options + 6);
+    int status = tool_parse(&tool_test, argc, argv, options, count, &folders);
+    if (status) return status < 0 ? EXIT_DONE : status;
+    if (!folders.count) return tool_usage(&tool_test, "a test folder is needed");
+    if (strcmp(o.via, "jit") != 0 && strcmp(o.via, "library") != 0)
+        return tool_usage(&tool_test, "--via takes jit or library, not %s", o.via);
+    if (!tool_number(threads, 1, 256, &o.threads))
+        return tool_usage(&tool_test, "--threads takes a number");
+    if ((status = tool_compile_finish(&tool_test, &o.compile))) return status;
+    o.rtol = strtod(rtol, NULL);
+    o.atol = strtod(atol, NULL);
+    int passed = 0, failed = 0;
+    for (size_t i = 0; i < folders.count; i++) {
+        driver d = {0};
+        tool_progress("[%zu/%zu] %s", i + 1, folders.count, folders.items[i]);
+        driver_begin(&d);
+        bool ok = run_folder(&d, folders.items[i], &o);
+        tool_progress("%s", "");
+        if (!ok || !o.quiet) printf("%s %s\n", ok ? "PASS" : "FAIL", folders.items[i]);
+        fflush(stdout);
+        if (!ok) tool_print_diagnostics(&d.diag);
+        driver_close(&d);
+        ok ? passed++ : failed++;
+    }
+    printf("%d passed, %d failed, 0 skipped\n", passed, failed);
+    return failed ? EXIT_INPUT : EXIT_DONE;
+}
+
+const tool tool_test = {"test", "run ONNX test folders and compare", help, run};

@@ -114,6 +114,12 @@ typedef struct {
     node_id owner; /* the node that has this region as an attribute; 0 for the main one */
 } region;
 
+/* The names that values have, hashed; graph.c alone looks inside. */
+typedef struct {
+    const char **slots;
+    size_t slot_count, count, serial;
+} graph_names;
+
 typedef struct graph {
     arena *memory;
     diag *diag;
@@ -122,6 +128,7 @@ typedef struct graph {
     LIST(value) values; /* element 0 is unused in these three */
     LIST(node) nodes;
     LIST(region) regions;
+    graph_names names;
 } graph;
 
 graph *graph_create(arena *a, diag *d, const char *name);
@@ -191,6 +198,8 @@ const dim *graph_elements(graph *g, value_id v, size_t *count);
 void graph_replace_uses(graph *g, value_id from, value_id to);
 /* Takes a node out of its region. Its outputs must have no uses left. */
 void graph_remove_node(graph *g, node_id n);
+/* Appends a node to another region. */
+void graph_move_node(graph *g, node_id n, region_id to);
 /* Removes nodes whose outputs nobody uses, until none is left; returns how many. */
 size_t graph_remove_dead(graph *g);
 /* Number of uses of every value: nodes of any region, and region outputs. Array of values.count, in

@@ -2,7 +2,6 @@
  * their own. */
 #include "ir/graph.h"
 #include "ir/op.h"
-#include "ir/schema.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -179,6 +178,7 @@ node_id graph_add_node(graph *g, region_id r, node_id before, const op_def *op, 
     if (input_count) memcpy(n.inputs, inputs, input_count * sizeof *inputs);
     if (output_count) memcpy(n.outputs, outputs, output_count * sizeof *outputs);
     if (attr_count) memcpy(n.attrs, attrs, attr_count * sizeof *attrs);
+    op_add_defaults(g, &n);
     list_push(g->memory, &g->nodes, n);
     node_id id = (node_id)g->nodes.count - 1;
     for (uint32_t i = 0; i < output_count; i++)
@@ -292,7 +292,7 @@ bool type_static_dims(const dim_table *t, const type *ty, int64_t *dims) {
 const attr *node_attr(const node *n, const char *name) {
     for (uint32_t i = 0; i < n->attr_count; i++)
         if (strcmp(n->attrs[i].name, name) == 0) return &n->attrs[i];
-    return op_default_attr(n->op, name);
+    return NULL;
 }
 
 int64_t node_attr_int(const node *n, const char *name, int64_t otherwise) {
@@ -308,6 +308,11 @@ double node_attr_float(const node *n, const char *name, double otherwise) {
 const char *node_attr_string(const node *n, const char *name, const char *otherwise) {
     const attr *a = node_attr(n, name);
     return a && a->kind == ATTR_STRING ? a->string : otherwise;
+}
+
+region_id node_attr_region(const node *n, const char *name) {
+    const attr *a = node_attr(n, name);
+    return a && a->kind == ATTR_REGION ? (region_id)a->i : 0;
 }
 
 const int64_t *node_attr_ints(const node *n, const char *name, size_t *count) {

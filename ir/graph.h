@@ -177,11 +177,14 @@ dim type_bytes(dim_table *t, const type *ty);    /* in memory, with blocks and h
 bool type_static_dims(const dim_table *t, const type *ty,
                       int64_t *dims); /* false if some dimension is no constant */
 
-/* ---- attributes: those of the node, else the default of the schema ---- */
-const attr *node_attr(const node *n, const char *name); /* NULL if absent and without default */
+/* ---- attributes. A node has those that were given and the schema's defaults for the others. ----
+ */
+const attr *node_attr(const node *n, const char *name); /* NULL if absent */
 int64_t node_attr_int(const node *n, const char *name, int64_t otherwise);
 double node_attr_float(const node *n, const char *name, double otherwise);
 const char *node_attr_string(const node *n, const char *name, const char *otherwise);
+/* The region of a region attribute; 0 if absent. */
+region_id node_attr_region(const node *n, const char *name);
 /* NULL and count 0 if absent. */
 const int64_t *node_attr_ints(const node *n, const char *name, size_t *count);
 

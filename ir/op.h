@@ -51,7 +51,14 @@ const op_def *op_find(const char *domain, const char *name);
 size_t op_count(void);
 const op_def *op_at(size_t i);
 
+/* Adds the attributes that the schema gives a default and the node lacks: graph_add_node calls it.
+ */
+void op_add_defaults(graph *g, node *n);
+
 /* ---- for infer hooks ---- */
+/* Infers the nodes of one region. Hooks of operators whose regions have inputs set the types of
+ * these, then call it; regions without inputs are inferred before their node's hook runs. */
+bool op_infer_region(graph *g, region_id r);
 /* Infers one node by its row (formula rows broadcast and keep the type of input 0 unless they have
  * a hook). */
 bool op_infer(graph *g, node_id n);

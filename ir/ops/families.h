@@ -1,0 +1,3 @@
+/* families.h: the list of operator families. Each is a file ir/ops/FAMILY.c that defines ops_FAMILY
+ * and ops_FAMILY_count. */
+#define OP_FAMILIES(X) X(fusion)

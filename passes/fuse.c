@@ -10,13 +10,13 @@
 
 enum { MAX_GROUP_NODES = 48, MAX_GROUP_INPUTS = 64 };
 
-/* A group under construction. Groups are named by their first node; members are found through
- * group_of. */
+/* A group under construction, named by one of its nodes. */
 typedef struct {
-    node_id anchor; /* 0: none */
-    uint32_t size;  /* nodes */
-    bool computes;  /* holds more than movements */
-    bool closed;    /* not to be joined */
+    node_id anchor;      /* 0: none */
+    node_id first, last; /* members, chained through `next` */
+    uint32_t size;       /* nodes */
+    uint32_t inputs;     /* of all its nodes: at least what the group will have */
+    bool computes;       /* holds more than movements */
 } group_info;
 
 typedef struct {
@@ -192,14 +192,17 @@ static value_id make_outer(graph *g, value_id inner) {
 static void materialise(fuser *f, uint32_t group) {
     graph *g = f->g;
     node_id members[MAX_GROUP_NODES];
-    value_id inputs[MAX_GROUP_INPUTS], inner[MAX_GROUP_NODES * 2], outer[MAX_GROUP_NODES * 2];
-    size_t count = 0, input_count = 0, output_count = 0;
+    value_id inputs[MAX_GROUP_INPUTS];
+    size_t count = 0, input_count = 0, output_count = 0, output_limit = 0;
     for (node_id m = f->info[group].first; m; m = f->next[m]) {
         size_t at = count++;
         for (; at > 0 && f->position[members[at - 1]] > f->position[m]; at--)
             members[at] = members[at - 1];
         members[at] = m;
+        output_limit += graph_node(g, m)->output_count;
     }
+    value_id *inner = ARENA_ARRAY(g->memory, value_id, output_limit);
+    value_id *outer = ARENA_ARRAY(g->memory, value_id, output_limit);
     for (size_t i = 0; i < count; i++) {
         const node *n = graph_node(g, members[i]);
         for (uint32_t j = 0; j < n->input_count; j++) {

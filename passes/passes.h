@@ -1,0 +1,14 @@
+/* passes.h: the list of passes. Each is a file NAME.c that defines pass_NAME; this is its one row.
+ */
+#ifndef ONNXCC_PASSES_PASSES_H
+#define ONNXCC_PASSES_PASSES_H
+
+#include "passes/pass.h"
+
+#define PASS_LIST(X) X(dce) X(expand) X(pack) X(layout) X(fuse)
+
+#define DECLARE_PASS(name) extern const pass_def pass_##name;
+PASS_LIST(DECLARE_PASS)
+#undef DECLARE_PASS
+
+#endif

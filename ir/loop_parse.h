@@ -11,8 +11,9 @@ typedef struct {
     dtype int_literals, float_literals; /* where no operand says the type */
     const loop_binding *bindings;
     size_t binding_count;
-    LIST(loop_binding) names; /* variables and lets in scope, innermost last */
-    int depth;
+    LIST(loop_binding) names; /* variables in scope, innermost last */
+    LIST(loop_expr) shared;   /* those named @0, @1, ... last */
+    int depth, block_depth;
     const char *error; /* the first; parsing goes on to no effect */
     const char *error_at;
 } loop_parser;

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,11 +44,12 @@ static bool is_word(char c) {
 }
 
 bool parse_accept(loop_parser *p, const char *token) {
+    const char *from = p->at;
     parse_skip_space(p);
     size_t n = strlen(token);
-    if (strncmp(p->at, token, n) != 0 || (is_word(token[n - 1]) && is_word(p->at[n]))) return false;
-    p->at += n;
-    return true;
+    bool found = strncmp(p->at, token, n) == 0 && !(is_word(token[n - 1]) && is_word(p->at[n]));
+    p->at = found ? p->at + n : from;
+    return found;
 }
 
 bool parse_expect(loop_parser *p, const char *token) {
@@ -73,8 +75,17 @@ const char *parse_quotable(loop_parser *p) {
         return name;
     }
     const char *begin = ++p->at;
-    while (*p->at && *p->at != '"' && *p->at != '\n') p->at++;
-    const char *text = arena_strndup(p->k->memory, begin, (size_t)(p->at - begin));
+    char *text = arena_alloc(p->k->memory, strcspn(begin, "\"\n") + 1), *to = text;
+    for (; *p->at && *p->at != '"' && *p->at != '\n'; p->at++) {
+        unsigned code; /* \\HH */
+        if (*p->at == '\\' && isxdigit((unsigned char)p->at[1]) &&
+            sscanf(p->at + 1, "%2x", &code) == 1 && code) {
+            *to++ = (char)code;
+            p->at += 1 + (isxdigit((unsigned char)p->at[2]) != 0);
+        } else {
+            *to++ = *p->at;
+        }
+    }
     if (*p->at != '"')
         parse_fail(p, "the string does not end");
     else
@@ -289,6 +300,16 @@ static operand parse_symbol(loop_parser *p) {
     return of_expr(loop_dim(p->k, dim_make_symbol(p->k->dims, name, 0, DIM_MAX)));
 }
 
+/* @N, an expression that was named before. */
+static operand parse_shared(loop_parser *p) {
+    int64_t n;
+    p->at++;
+    if (!parse_integer(p, &n)) return (operand){0};
+    if (n >= 0 && (uint64_t)n < p->shared.count) return of_expr(p->shared.data[n]);
+    parse_fail(p, "no expression of this number");
+    return (operand){0};
+}
+
 static operand negate(loop_parser *p, operand x) {
     if (x.e) return apply(p, LOOP_NEG, x, x);
     x.i = (int64_t)(0 - (uint64_t)x.i);
@@ -318,6 +339,8 @@ static operand parse_primary(loop_parser *p) {
         x = parse_load(p);
     } else if (*p->at == '$') {
         x = parse_symbol(p);
+    } else if (*p->at == '@') {
+        x = parse_shared(p);
     } else if (isdigit((unsigned char)*p->at) || *p->at == '.') {
         parse_number(p, &x);
     } else if (is_word(*p->at)) {
@@ -347,11 +370,12 @@ static const infix infixes[] = {
     {"%", 9, LOOP_MOD, false},
 };
 
-/* Binary operators of this level and those that bind tighter, by precedence climbing. */
+/* Binary operators of this level and those that bind tighter, by precedence climbing. An operator
+ * stands on the line of its left operand: what begins a line begins a statement. */
 static operand parse_level(loop_parser *p, int level) {
     operand left = parse_primary(p);
     while (!p->error) {
-        parse_skip_space(p);
+        p->at += strspn(p->at, " \t");
         const infix *found = NULL;
         for (size_t i = 0; i < sizeof infixes / sizeof *infixes && !found; i++)
             if (strncmp(p->at, infixes[i].token, strlen(infixes[i].token)) == 0)

@@ -1,0 +1,86 @@
+/* import_internal.h: what the files of the importer share; nobody else includes it. */
+#ifndef ONNXCC_FRONTEND_IMPORT_INTERNAL_H
+#define ONNXCC_FRONTEND_IMPORT_INTERNAL_H
+
+#include "frontend/import.h"
+#include "ir/op.h"
+#include "ir/schema.h"
+
+/* Names of values in one graph or function; what it lacks is looked up in the enclosing one. */
+typedef struct import_scope {
+    const struct import_scope *outer;
+    struct import_name *slots;
+    size_t slot_count, count;
+} import_scope;
+
+typedef struct import_name {
+    const char *name;
+    value_id value;
+} import_name;
+
+/* Attributes that a function's caller gave, for references from its body. */
+typedef struct {
+    const Onnx__FunctionProto *function;
+    const attr *attrs;
+    uint32_t count;
+} import_call;
+
+typedef struct {
+    graph *g;
+    load_model_result *model;
+    const Onnx__OperatorSetIdProto *const
+        *opsets; /* those of the model, or of the function at hand */
+    size_t opset_count;
+    const import_call *call; /* NULL in the model's own graphs */
+    int depth;               /* of nested functions and graphs */
+    size_t expanded;         /* nodes made so far */
+} importer;
+
+/* A node on its way in: what upgrades rewrite. Inputs and attributes are the importer's own arrays.
+ */
+typedef struct {
+    const char *domain, *op, *name;
+    const char *source; /* operator and opset of the file */
+    int opset;          /* of its domain in the file */
+    LIST(value_id) inputs;
+    LIST(attr) attrs;
+    uint32_t output_count;
+    value_id *outputs; /* values to define; upgrades may put nodes behind the node */
+    region_id region;
+} import_node;
+
+static inline const char *import_text(const char *s) {
+    return s ? s : "";
+}
+
+/* names (import_scope.c) */
+value_id import_find_name(const import_scope *s, const char *name);
+/* False if the name is taken in this very scope. */
+bool import_add_name(arena *a, import_scope *s, const char *name, value_id v);
+
+/* graphs (import.c) */
+bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope);
+bool import_type(importer *im, const Onnx__TypeProto *p, const char *name, type *out);
+int import_opset(const importer *im, const char *domain);
+
+/* nodes (import_node.c) */
+bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import_scope *scope);
+/* Appends the finished node and infers its types. */
+bool import_emit(importer *im, import_node *n);
+bool import_function_call(importer *im, const import_node *n, const Onnx__FunctionProto *f);
+bool import_error(importer *im, const import_node *n, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* upgrades (upgrade.c): rewrites the node into the newest meaning and emits it. */
+bool import_upgrade(importer *im, import_node *n);
+/* Whether an operator without a row of its own has an upgrade that turns it into others. */
+bool import_has_upgrade(const import_node *n);
+
+attr *import_attr(import_node *n, const char *name);
+void import_drop_attr(import_node *n, const char *name);
+/* A node on the way to another one; returns its only output, 0 on failure. */
+value_id import_helper(importer *im, const import_node *like, const char *op, uint32_t input_count,
+                       const value_id *inputs, uint32_t attr_count, const attr *attrs);
+value_id import_ints(importer *im, const int64_t *data, size_t count);
+
+#endif

@@ -1,0 +1,411 @@
+/* import_node.c: one node of the file: its attributes, its check against the schema, its way
+ * through the upgrades into the graph; and calls of functions, which are inlined. */
+#include "frontend/import_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_NODES = 1 << 20, MAX_CALL_DEPTH = 32 };
+
+bool import_error(importer *im, const import_node *n, const char *hint, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    const char *message = arena_vprintf(im->g->memory, format, args);
+    va_end(args);
+    const char *name = *n->name ? n->name : NULL;
+    if (!name && n->output_count && n->outputs && n->outputs[0])
+        name = graph_value(im->g, n->outputs[0])->name;
+    return diag_error(im->g->diag, name, n->source, hint, "%s", message);
+}
+
+/* ---- attributes ---- */
+
+static const char *binary_text(importer *im, ProtobufCBinaryData s) {
+    return arena_strndup(im->g->memory, s.data ? (const char *)s.data : "", s.len);
+}
+
+static bool import_constant(importer *im, const Onnx__TensorProto *p, const char *name,
+                            value_id *out) {
+    load_tensor_result t;
+    if (!load_tensor(&im->model->files, p, name, &t)) return false;
+    if (t.rank > TENSOR_MAX_RANK)
+        return diag_error(im->g->diag, name, NULL, NULL, "rank %d is over the %d supported", t.rank,
+                          TENSOR_MAX_RANK);
+    *out = graph_add_constant(im->g, *name ? name : NULL,
+                              type_tensor_const(im->g, t.dtype, t.rank, t.dims), t.data);
+    return true;
+}
+
+static bool import_region(importer *im, const Onnx__GraphProto *p, import_node *n,
+                          const import_scope *scope, attr *out) {
+    import_scope inner = {.outer = scope};
+    region_id r = graph_add_region(im->g, n->region);
+    out->kind = ATTR_REGION;
+    out->i = r;
+    return import_graph(im, p, r, &inner);
+}
+
+static bool import_attribute_value(importer *im, const Onnx__AttributeProto *p, import_node *n,
+                                   const import_scope *scope, attr *out) {
+    arena *a = im->g->memory;
+    *out = (attr){.name = import_text(p->name)};
+    switch (p->type) {
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT:
+        *out = attr_float(out->name, (double)p->f);
+        return true;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT: *out = attr_int(out->name, p->i); return true;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING:
+        out->kind = ATTR_STRING;
+        out->string = binary_text(im, p->s);
+        out->count = p->s.len;
+        return true;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS:
+        *out = attr_ints(out->name, p->ints, p->n_ints);
+        return true;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS: {
+        double *floats = ARENA_ARRAY(a, double, p->n_floats);
+        for (size_t i = 0; i < p->n_floats; i++) floats[i] = (double)p->floats[i];
+        out->kind = ATTR_FLOATS;
+        out->floats = floats;
+        out->count = p->n_floats;
+        return true;
+    }
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS: {
+        blob_string *strings = ARENA_ARRAY(a, blob_string, p->n_strings);
+        for (size_t i = 0; i < p->n_strings; i++)
+            strings[i] = (blob_string){binary_text(im, p->strings[i]), p->strings[i].len};
+        out->kind = ATTR_STRINGS;
+        out->strings = strings;
+        out->count = p->n_strings;
+        return true;
+    }
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR: {
+        value_id *v = ARENA_NEW(a, value_id);
+        out->kind = ATTR_TENSOR;
+        out->tensors = v;
+        out->count = 1;
+        return p->t && import_constant(im, p->t, "", v);
+    }
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH:
+        return p->g && import_region(im, p->g, n, scope, out);
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO: {
+        type *t = ARENA_NEW(a, type);
+        out->kind = ATTR_TYPE;
+        out->type = t;
+        return import_type(im, p->tp, out->name, t);
+    }
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR: {
+        value_id *v = ARENA_NEW(a, value_id);
+        load_tensor_result t;
+        if (!p->sparse_tensor ||
+            !load_sparse_tensor(&im->model->files, p->sparse_tensor, n->name, &t))
+            return false;
+        *v = graph_add_constant(im->g, NULL, type_tensor_const(im->g, t.dtype, t.rank, t.dims),
+                                t.data);
+        out->kind = ATTR_TENSOR;
+        out->tensors = v;
+        out->count = 1;
+        return true;
+    }
+    default:
+        return import_error(im, n, NULL, "attribute %s has kind %d, which is not supported",
+                            out->name, p->type);
+    }
+}
+
+/* An attribute, or what a function's caller gave under the name that it refers to. Sets *given to
+ * false if the caller gave nothing. */
+static bool import_attribute(importer *im, const Onnx__AttributeProto *p, import_node *n,
+                             const import_scope *scope, attr *out, bool *given) {
+    const char *reference = import_text(p->ref_attr_name);
+    *given = true;
+    if (!*reference) return import_attribute_value(im, p, n, scope, out);
+    for (uint32_t i = 0; im->call && i < im->call->count; i++)
+        if (strcmp(im->call->attrs[i].name, reference) == 0) {
+            *out = im->call->attrs[i];
+            out->name = import_text(p->name);
+            return true;
+        }
+    const Onnx__FunctionProto *f = im->call ? im->call->function : NULL;
+    for (size_t i = 0; f && i < f->n_attribute_proto; i++)
+        if (strcmp(import_text(f->attribute_proto[i]->name), reference) == 0) {
+            bool ok = import_attribute_value(im, f->attribute_proto[i], n, scope, out);
+            out->name = import_text(p->name);
+            return ok;
+        }
+    *given = false;
+    return true;
+}
+
+attr *import_attr(import_node *n, const char *name) {
+    for (size_t i = 0; i < n->attrs.count; i++)
+        if (strcmp(n->attrs.data[i].name, name) == 0) return &n->attrs.data[i];
+    return NULL;
+}
+
+void import_drop_attr(import_node *n, const char *name) {
+    attr *a = import_attr(n, name);
+    if (!a) return;
+    size_t at = (size_t)(a - n->attrs.data);
+    memmove(a, a + 1, (n->attrs.count - 1 - at) * sizeof *a);
+    n->attrs.count--;
+}
+
+/* ---- checks ---- */
+
+static int schema_kind_of(attr_kind k) {
+    static const int kinds[] = {[ATTR_INT] = SCHEMA_INT,       [ATTR_FLOAT] = SCHEMA_FLOAT,
+                                [ATTR_STRING] = SCHEMA_STRING, [ATTR_INTS] = SCHEMA_INTS,
+                                [ATTR_FLOATS] = SCHEMA_FLOATS, [ATTR_STRINGS] = SCHEMA_STRINGS,
+                                [ATTR_TENSOR] = SCHEMA_TENSOR, [ATTR_REGION] = SCHEMA_GRAPH,
+                                [ATTR_TYPE] = SCHEMA_TYPE,     [ATTR_TENSORS] = SCHEMA_TENSORS,
+                                [ATTR_REGIONS] = SCHEMA_GRAPHS};
+    return kinds[k];
+}
+
+static bool check_attributes(importer *im, const import_node *n, const schema_version *s) {
+    bool ok = true;
+    for (size_t i = 0; i < n->attrs.count; i++) {
+        const attr *a = &n->attrs.data[i];
+        const schema_attribute *want = schema_find_attribute(s, a->name);
+        if (!want) {
+            ok = import_error(im, n, NULL, "the operator has no attribute %s", a->name);
+        } else if (want->kind != schema_kind_of(a->kind) &&
+                   !(want->kind == SCHEMA_SPARSE_TENSOR && a->kind == ATTR_TENSOR)) {
+            bool empty = a->count == 0 && (a->kind == ATTR_INTS || a->kind == ATTR_FLOATS ||
+                                           a->kind == ATTR_STRINGS);
+            if (!empty) ok = import_error(im, n, NULL, "attribute %s has the wrong kind", a->name);
+        }
+    }
+    for (int i = 0; i < s->attribute_count; i++)
+        if (s->attributes[i].required && !import_attr((import_node *)n, s->attributes[i].name))
+            ok = import_error(im, n, NULL, "the required attribute %s is missing",
+                              s->attributes[i].name);
+    return ok;
+}
+
+static bool check_schema(importer *im, const import_node *n) {
+    const schema_op *op = schema_find(n->domain, n->op);
+    const schema_version *s = op ? schema_at(op, n->opset) : NULL;
+    if (!op) return true; /* not of the standard: its row checks it */
+    if (!s)
+        return import_error(im, n, "raise the opset of the file",
+                            "the operator is not part of opset %d", n->opset);
+    bool ok = check_attributes(im, n, s);
+    if (n->inputs.count < s->min_input ||
+        (s->max_input != UINT16_MAX && n->inputs.count > s->max_input))
+        ok = import_error(im, n, NULL, "it has %zu inputs, the operator takes %u to %u",
+                          n->inputs.count, s->min_input, s->max_input);
+    for (size_t i = 0; i < n->inputs.count && i < s->input_count; i++)
+        if (!n->inputs.data[i] && s->inputs[i].option == SCHEMA_SINGLE)
+            ok = import_error(im, n, NULL, "its input %s is left out", s->inputs[i].name);
+    if (n->output_count < s->min_output ||
+        (s->max_output != UINT16_MAX && n->output_count > s->max_output))
+        ok = import_error(im, n, NULL, "it has %u outputs, the operator has %u to %u",
+                          n->output_count, s->min_output, s->max_output);
+    return ok;
+}
+
+/* ---- emission ---- */
+
+value_id import_helper(importer *im, const import_node *like, const char *op, uint32_t input_count,
+                       const value_id *inputs, uint32_t attr_count, const attr *attrs) {
+    value_id out =
+        graph_build(im->g, like->region, 0, "", op, input_count, inputs, attr_count, attrs);
+    if (out) {
+        node *made = graph_node(im->g, graph_value(im->g, out)->producer);
+        made->name = like->name;
+        made->source = like->source;
+    }
+    return out;
+}
+
+value_id import_ints(importer *im, const int64_t *data, size_t count) {
+    int64_t dims[] = {(int64_t)count};
+    return graph_add_constant_ints(im->g, NULL, DTYPE_I64, 1, dims, data);
+}
+
+bool import_emit(importer *im, import_node *n) {
+    const op_def *op = op_find(n->domain, n->op);
+    assert(op);
+    while (n->inputs.count && !n->inputs.data[n->inputs.count - 1]) n->inputs.count--;
+    node_id id =
+        graph_add_node(im->g, n->region, 0, op, n->name, (uint32_t)n->inputs.count, n->inputs.data,
+                       n->output_count, n->outputs, (uint32_t)n->attrs.count, n->attrs.data);
+    node *made = graph_node(im->g, id);
+    made->source = n->source;
+    for (uint32_t i = 0; i < made->attr_count; i++)
+        if (made->attrs[i].kind == ATTR_REGION)
+            graph_region(im->g, (region_id)made->attrs[i].i)->owner = id;
+    return op_infer(im->g, id);
+}
+
+/* Constant: the value itself, under the output's name. */
+static bool take_constant(importer *im, import_node *n) {
+    graph *g = im->g;
+    if (n->attrs.count != 1 || n->output_count != 1)
+        return import_error(im, n, NULL, "a Constant has one attribute and one output");
+    const attr *a = &n->attrs.data[0];
+    value *v = graph_value(g, n->outputs[0]);
+    int64_t count[] = {(int64_t)a->count};
+    value_id made = 0;
+    if (a->kind == ATTR_TENSOR)
+        made = a->tensors[0];
+    else if (a->kind == ATTR_INT)
+        made = graph_add_constant_ints(g, NULL, DTYPE_I64, 0, NULL, &a->i);
+    else if (a->kind == ATTR_FLOAT)
+        made = graph_add_constant_floats(g, NULL, DTYPE_F32, 0, NULL, &a->f);
+    else if (a->kind == ATTR_INTS)
+        made = graph_add_constant_ints(g, NULL, DTYPE_I64, 1, count, a->ints);
+    else if (a->kind == ATTR_FLOATS)
+        made = graph_add_constant_floats(g, NULL, DTYPE_F32, 1, count, a->floats);
+    if (made) {
+        v = graph_value(g, n->outputs[0]);
+        v->type = *graph_type(g, made);
+        v->constant = graph_value(g, made)->constant;
+        return true;
+    }
+    blob_string *one = ARENA_NEW(g->memory, blob_string);
+    *one = (blob_string){a->string, a->count};
+    bool list = a->kind == ATTR_STRINGS;
+    blob *b = ARENA_NEW(g->memory, blob);
+    *b = (blob){list ? a->strings : one, (list ? a->count : 1) * sizeof *one, false};
+    v->type = type_tensor_const(g, DTYPE_STRING, list, count);
+    v->constant = b;
+    return true;
+}
+
+/* ---- functions ---- */
+
+static const Onnx__FunctionProto *find_function(const importer *im, const char *domain,
+                                                const char *op) {
+    const Onnx__ModelProto *m = im->model->proto;
+    for (size_t i = 0; i < m->n_functions; i++)
+        if (strcmp(import_text(m->functions[i]->name), op) == 0 &&
+            strcmp(import_text(m->functions[i]->domain), domain) == 0)
+            return m->functions[i];
+    return NULL;
+}
+
+static const Onnx__FunctionProto *standard_function(importer *im, const import_node *n) {
+    const schema_op *op = schema_find(n->domain, n->op);
+    const schema_version *s = op ? schema_at(op, n->opset) : NULL;
+    const schema_function *f = s ? schema_find_function(s, n->opset) : NULL;
+    return f ? load_function((wire_span){f->bytes, f->size}, im->g->memory, im->g->diag) : NULL;
+}
+
+/* The body's nodes take the place of the call; its names are its own. */
+bool import_function_call(importer *im, const import_node *n, const Onnx__FunctionProto *f) {
+    import_scope scope = {.outer = NULL};
+    import_call call = {f, n->attrs.data, (uint32_t)n->attrs.count};
+    importer inner = *im;
+    bool ok = true;
+    if (im->depth >= MAX_CALL_DEPTH)
+        return import_error(im, n, NULL, "functions call each other deeper than %d, or themselves",
+                            MAX_CALL_DEPTH);
+    if (n->inputs.count > f->n_input || n->output_count > f->n_output)
+        return import_error(im, n, NULL, "the function takes %zu inputs and has %zu outputs",
+                            f->n_input, f->n_output);
+    inner.depth++;
+    inner.call = &call;
+    inner.opsets = (const Onnx__OperatorSetIdProto *const *)f->opset_import;
+    inner.opset_count = f->n_opset_import;
+    for (size_t i = 0; i < f->n_input; i++)
+        ok &= import_add_name(im->g->memory, &scope, import_text(f->input[i]),
+                              i < n->inputs.count ? n->inputs.data[i] : 0);
+    for (size_t i = 0; i < f->n_node; i++)
+        ok &= import_one_node(&inner, f->node[i], n->region, &scope);
+    im->expanded = inner.expanded;
+    for (uint32_t i = 0; ok && i < n->output_count; i++) {
+        value_id made = import_find_name(&scope, import_text(f->output[i]));
+        if (!made) return import_error(im, n, NULL, "the function does not make its output %u", i);
+        if (!n->outputs[i]) continue;
+        import_node identity = *n;
+        value_id in[] = {made}, out[] = {n->outputs[i]};
+        identity.domain = "";
+        identity.op = "Identity";
+        identity.inputs.data = in;
+        identity.inputs.count = identity.inputs.capacity = 1;
+        identity.attrs.count = 0;
+        identity.outputs = out;
+        identity.output_count = 1;
+        ok &= import_emit(im, &identity);
+    }
+    return ok;
+}
+
+/* ---- the node ---- */
+
+static bool import_operands(importer *im, const Onnx__NodeProto *p, import_node *n,
+                            import_scope *scope) {
+    arena *a = im->g->memory;
+    bool ok = true;
+    for (size_t i = 0; i < p->n_input; i++) {
+        const char *name = import_text(p->input[i]);
+        value_id v = *name ? import_find_name(scope, name) : 0;
+        /* In a function's body a name without a value is an input that the caller left out. */
+        if (*name && !v && !im->call)
+            ok = import_error(im, n, "nodes must stand behind those whose results they read",
+                              "its input %s is made by no node before it", name);
+        list_push(a, &n->inputs, v);
+    }
+    n->output_count = (uint32_t)p->n_output;
+    n->outputs = ARENA_ARRAY(a, value_id, p->n_output);
+    return ok;
+}
+
+static bool import_results(importer *im, const Onnx__NodeProto *p, import_node *n,
+                           import_scope *scope) {
+    bool ok = true;
+    for (size_t i = 0; i < p->n_output; i++) {
+        const char *name = import_text(p->output[i]);
+        if (!*name) continue;
+        n->outputs[i] = graph_add_value(im->g, name, (type){.kind = TYPE_NONE, .rank = -1});
+        if (!import_add_name(im->g->memory, scope, name, n->outputs[i]))
+            ok = import_error(im, n, NULL, "its output %s has the name of another value", name);
+    }
+    return ok;
+}
+
+static bool import_attributes(importer *im, const Onnx__NodeProto *p, import_node *n,
+                              const import_scope *scope) {
+    bool ok = true;
+    for (size_t i = 0; i < p->n_attribute; i++) {
+        attr a;
+        bool given;
+        if (!import_attribute(im, p->attribute[i], n, scope, &a, &given))
+            ok = false;
+        else if (given && import_attr(n, a.name))
+            ok = import_error(im, n, NULL, "attribute %s is given twice", a.name);
+        else if (given)
+            list_push(im->g->memory, &n->attrs, a);
+    }
+    return ok;
+}
+
+bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import_scope *scope) {
+    arena *a = im->g->memory;
+    const char *domain = import_text(p->domain);
+    if (strcmp(domain, "ai.onnx") == 0) domain = "";
+    import_node n = {
+        .domain = domain, .op = import_text(p->op_type), .name = import_text(p->name), .region = r};
+    n.opset = import_opset(im, domain);
+    n.source = arena_printf(a, "%s%s%s-%d", domain, *domain ? "." : "", n.op, n.opset);
+    if (++im->expanded > MAX_NODES)
+        return import_error(im, &n, NULL, "the model has over %d nodes", MAX_NODES);
+    bool ok = import_operands(im, p, &n, scope);
+    ok &= import_attributes(im, p, &n, scope);
+    ok &= import_results(im, p, &n, scope);
+    const Onnx__FunctionProto *f = find_function(im, domain, n.op);
+    if (f) return ok && import_function_call(im, &n, f);
+    if (!n.opset)
+        return import_error(im, &n, NULL, "the model imports no opset of the operator's domain");
+    if (!check_schema(im, &n) || !ok) return false;
+    if (!*domain && strcmp(n.op, "Constant") == 0) return take_constant(im, &n);
+    if (op_find(domain, n.op) || import_has_upgrade(&n)) return import_upgrade(im, &n);
+    f = standard_function(im, &n);
+    if (f) return import_function_call(im, &n, f);
+    return import_error(im, &n, "docs/operators.md lists what is supported",
+                        "the operator is not supported");
+}

@@ -392,10 +392,18 @@ void graph_remove_node(graph *g, node_id n) {
             graph_value(g, nd->outputs[i])->producer = 0;
 }
 
-void graph_move_node(graph *g, node_id n, region_id to) {
+void graph_move_node_before(graph *g, node_id n, region_id to, node_id before) {
     take_out(g, n);
-    list_push(g->memory, &graph_region(g, to)->nodes, n);
+    insert_node(g, to, before, n);
     graph_node(g, n)->region = to;
+    /* Regions that it owns are now nested where it stands. */
+    for (uint32_t i = 0; i < graph_node(g, n)->attr_count; i++)
+        if (graph_node(g, n)->attrs[i].kind == ATTR_REGION)
+            graph_region(g, (region_id)graph_node(g, n)->attrs[i].i)->parent = to;
+}
+
+void graph_move_node(graph *g, node_id n, region_id to) {
+    graph_move_node_before(g, n, to, 0);
 }
 
 uint32_t *graph_count_uses(const graph *g) {

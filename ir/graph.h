@@ -201,8 +201,9 @@ const dim *graph_elements(graph *g, value_id v, size_t *count);
 void graph_replace_uses(graph *g, value_id from, value_id to);
 /* Takes a node out of its region. Its outputs must have no uses left. */
 void graph_remove_node(graph *g, node_id n);
-/* Appends a node to another region. */
+/* Moves a node to the end of another region, or in front of a node of it. */
 void graph_move_node(graph *g, node_id n, region_id to);
+void graph_move_node_before(graph *g, node_id n, region_id to, node_id before);
 /* Removes nodes whose outputs nobody uses, until none is left; returns how many. */
 size_t graph_remove_dead(graph *g);
 /* Number of uses of every value: nodes of any region, and region outputs. Array of values.count, in

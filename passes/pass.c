@@ -32,12 +32,12 @@ const pass_def *pass_find(const char *name) {
 }
 
 /* What every level does first: graphs as exporters mean them; and last: kernels. */
-#define FIRST "expand,dce"
+#define FIRST "(canonicalise,inline_if,dce)*,expand,(canonicalise,fold,dce)*"
 #define LAST  "fuse,dce"
 
 const char *pass_default_pipeline(int optimize) {
-    if (optimize == 0) return "expand,dce";
-    return FIRST ",pack,layout," LAST;
+    if (optimize == 0) return FIRST;
+    return FIRST ",pack,layout,fold,dce," LAST;
 }
 
 /* ---- one run ---- */

@@ -1,0 +1,69 @@
+/* rewrite.c: see rewrite.h. */
+#include "passes/rewrite.h"
+
+#include <string.h>
+
+bool rewrite_is(const graph *g, node_id n, const char *op) {
+    const op_def *row = graph_node(g, n)->op;
+    return !*row->domain && strcmp(row->name, op) == 0;
+}
+
+node_id rewrite_producer(const graph *g, value_id v, const char *op) {
+    node_id n = v ? graph_value(g, v)->producer : 0;
+    return n && rewrite_is(g, n, op) ? n : 0;
+}
+
+bool rewrite_is_constant(const graph *g, value_id v) {
+    return v && graph_value(g, v)->constant != NULL;
+}
+
+static bool is_listed(const value_id *list, size_t count, value_id v) {
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == v) return true;
+    return false;
+}
+
+bool rewrite_replace(graph *g, value_id from, value_id to) {
+    const region *main = graph_region(g, GRAPH_MAIN);
+    if (is_listed(main->outputs.data, main->outputs.count, from)) {
+        node_id p = graph_value(g, to)->producer;
+        if (!p || graph_node(g, p)->region != GRAPH_MAIN ||
+            is_listed(main->outputs.data, main->outputs.count, to))
+            return false;
+        const char *name = graph_value(g, from)->name;
+        graph_value(g, from)->name = graph_value(g, to)->name;
+        graph_value(g, to)->name = name;
+    }
+    graph_replace_uses(g, from, to);
+    return true;
+}
+
+static long visit_region(graph *g, region_id r, const pass_options *options, const uint32_t *uses,
+                         long (*visit)(graph *g, const pass_options *options, const uint32_t *uses,
+                                       node_id n)) {
+    LIST(node_id) order = {0};
+    long total = 0;
+    for (size_t i = 0; i < graph_region(g, r)->nodes.count; i++)
+        list_push(g->memory, &order, graph_region(g, r)->nodes.data[i]);
+    for (size_t i = 0; i < order.count; i++) {
+        node_id n = order.data[i];
+        if (graph_node(g, n)->region != r) continue;
+        for (uint32_t j = 0; j < graph_node(g, n)->attr_count; j++) {
+            attr a = graph_node(g, n)->attrs[j];
+            long inside =
+                a.kind == ATTR_REGION ? visit_region(g, (region_id)a.i, options, uses, visit) : 0;
+            if (inside < 0) return inside;
+            total += inside;
+        }
+        long now = visit(g, options, uses, n);
+        if (now < 0) return now;
+        total += now;
+    }
+    return total;
+}
+
+long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,
+                  long (*visit)(graph *g, const pass_options *options, const uint32_t *uses,
+                                node_id n)) {
+    return visit_region(g, GRAPH_MAIN, options, uses, visit);
+}

@@ -1,0 +1,24 @@
+/* rewrite.h: small things that several passes do to a graph. */
+#ifndef ONNXCC_PASSES_REWRITE_H
+#define ONNXCC_PASSES_REWRITE_H
+
+#include "ir/op.h"
+#include "passes/passes.h"
+
+/* Whether the node is of this ai.onnx operator. */
+bool rewrite_is(const graph *g, node_id n, const char *op);
+/* The node that makes v, if it is of this operator; 0 otherwise. */
+node_id rewrite_producer(const graph *g, value_id v, const char *op);
+/* The constant data behind v; NULL if it has none. */
+bool rewrite_is_constant(const graph *g, value_id v);
+/* Every use of `from` becomes `to`. The name of a graph output stays with the output: `to` takes
+ * it. False if that cannot be: `to` is an input or an output of the graph under its own name, or a
+ * constant. */
+bool rewrite_replace(graph *g, value_id from, value_id to);
+/* Calls `visit` on every node of every region that is there at the start; sums up what it returns.
+ * A negative result ends it. */
+long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,
+                  long (*visit)(graph *g, const pass_options *options, const uint32_t *uses,
+                                node_id n));
+
+#endif

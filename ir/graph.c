@@ -328,8 +328,8 @@ const dim *graph_elements(graph *g, value_id v, size_t *count) {
     if (!v) return NULL;
     const type *t = graph_type(g, v);
     int64_t n = 1;
-    if (t->kind != TYPE_TENSOR || t->rank < 0 || t->rank > 1 || !dtype_is_integer(t->dtype))
-        return NULL;
+    bool whole = dtype_is_integer(t->dtype) || t->dtype == DTYPE_BOOL;
+    if (t->kind != TYPE_TENSOR || t->rank < 0 || t->rank > 1 || !whole) return NULL;
     if (t->rank == 1 && !dim_is_const(g->dims, t->dims[0], &n)) return NULL;
     enum { MOST = 4096 };
     if (n > MOST) return NULL;

@@ -5,7 +5,9 @@
 
 #include "passes/pass.h"
 
-#define PASS_LIST(X) X(canonicalise) X(dce) X(expand) X(fold) X(fuse) X(inline_if) X(layout) X(pack)
+#define PASS_LIST(X)                                                                               \
+    X(canonicalise)                                                                                \
+    X(dce) X(expand) X(fold) X(fuse) X(fuse_batch_norm) X(inline_if) X(layout) X(pack)
 
 #define DECLARE_PASS(name) extern const pass_def pass_##name;
 PASS_LIST(DECLARE_PASS)

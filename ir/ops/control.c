@@ -1,0 +1,264 @@
+/* control.c: types of If, Loop and Scan, from their regions. Regions run as steps of the program,
+ * so there are no loops here. A dimension that differs between branches or iterations becomes a
+ * symbol.
+ */
+#include "ir/ops/kit.h"
+
+#include <string.h>
+
+/* ---- types ---- */
+
+/* A type that covers both; dimensions that differ take that of `old` (what the value had before) if
+ * it is a symbol already, else become new symbols. False if there is none. */
+static bool cover(graph *g, const type *a, const type *b, const type *old, type *out) {
+    *out = *a;
+    if (type_equal(a, b)) return true;
+    if (a->kind != b->kind || a->kind != TYPE_TENSOR) return a->kind == b->kind;
+    if (a->dtype != b->dtype || a->rank != b->rank) return false;
+    dim *dims = ARENA_ARRAY(g->memory, dim, (size_t)a->rank);
+    bool same_rank = old && old->kind == TYPE_TENSOR && old->rank == a->rank;
+    for (int i = 0; i < a->rank; i++) {
+        dims[i] = a->dims[i];
+        if (a->dims[i] == b->dims[i]) continue;
+        int64_t low = dim_low(g->dims, a->dims[i]), high = dim_high(g->dims, a->dims[i]);
+        if (dim_low(g->dims, b->dims[i]) < low) low = dim_low(g->dims, b->dims[i]);
+        if (dim_high(g->dims, b->dims[i]) > high) high = dim_high(g->dims, b->dims[i]);
+        bool keep = same_rank && !dim_is_const(g->dims, old->dims[i], NULL) &&
+                    dim_op_of(g->dims, old->dims[i]) == DIM_SYMBOL;
+        dims[i] =
+            keep ? old->dims[i] : dim_fresh_symbol(g->dims, "varies", low < 0 ? 0 : low, high);
+    }
+    out->dims = dims;
+    out->layout = NULL;
+    return true;
+}
+
+static const type *region_input_type(graph *g, region_id r, size_t i) {
+    return graph_type(g, graph_region(g, r)->inputs.data[i]);
+}
+
+static const type *region_output_type(graph *g, region_id r, size_t i) {
+    return graph_type(g, graph_region(g, r)->outputs.data[i]);
+}
+
+static void set_region_input(graph *g, region_id r, size_t i, type t) {
+    graph_value(g, graph_region(g, r)->inputs.data[i])->type = t;
+}
+
+static bool typed(const type *t) {
+    return t->kind != TYPE_NONE && !(t->kind == TYPE_TENSOR && t->rank < 0);
+}
+
+/* Forgets what earlier inference said about the values of a region. */
+static void forget_types(graph *g, region_id r) {
+    for (size_t i = 0; i < graph_region(g, r)->nodes.count; i++) {
+        const node n = *graph_node(g, graph_region(g, r)->nodes.data[i]);
+        for (uint32_t j = 0; j < n.output_count; j++) {
+            if (!n.outputs[j]) continue;
+            graph_value(g, n.outputs[j])->type = (type){0};
+            graph_value(g, n.outputs[j])->elements = NULL;
+        }
+        for (uint32_t j = 0; j < n.attr_count; j++)
+            if (n.attrs[j].kind == ATTR_REGION) forget_types(g, (region_id)n.attrs[j].i);
+    }
+}
+
+/* ---- If ---- */
+
+static bool infer_if(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const type *condition = kit_input(g, n, 0);
+    if (!condition || condition->kind != TYPE_TENSOR || condition->dtype != DTYPE_BOOL)
+        return op_error(g, n, NULL, "the condition must be a bool");
+    region_id branches[] = {node_attr_region(&nd, "then_branch"),
+                            node_attr_region(&nd, "else_branch")};
+    for (int b = 0; b < 2; b++) {
+        if (!branches[b]) return op_error(g, n, NULL, "a branch is missing");
+        size_t results = graph_region(g, branches[b])->outputs.count;
+        if (results != nd.output_count)
+            return op_error(g, n, NULL, "a branch has %zu results, the node has %u", results,
+                            nd.output_count);
+    }
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        if (!nd.outputs[i]) continue;
+        const type *a = region_output_type(g, branches[0], i);
+        const type *b = region_output_type(g, branches[1], i);
+        if (!typed(a) || !typed(b))
+            return op_error(g, n, NULL, "the type of result %u of a branch is not known", i);
+        type t;
+        if (!cover(g, a, b, graph_type(g, nd.outputs[i]), &t))
+            return op_error(g, n, NULL,
+                            "result %u has element type %s and %d axes in one branch, %s and %d in "
+                            "the other",
+                            i, dtype_name(a->dtype), a->rank, dtype_name(b->dtype), b->rank);
+        op_set_type(g, n, i, t);
+    }
+    return true;
+}
+
+/* ---- state that goes round ---- */
+
+/* Infers a body whose inputs from `first` on are `count` states; state i begins as input
+ * `initial + i` of the node and is result `result + i` of the body. Dimensions that an iteration
+ * changes become symbols. */
+static bool infer_states(graph *g, node_id n, region_id body, size_t first, size_t count,
+                         uint32_t initial, size_t result) {
+    enum { ROUNDS = 3 };
+    const node nd = *graph_node(g, n);
+    type *earlier = ARENA_ARRAY(g->memory, type, count);
+    for (size_t i = 0; i < count; i++) {
+        value_id v = nd.inputs[initial + i];
+        earlier[i] = *region_input_type(g, body, first + i);
+        if (!v) return op_error(g, n, NULL, "the initial value of state %zu is missing", i);
+        set_region_input(g, body, first + i, *graph_type(g, v));
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        if (round) forget_types(g, body);
+        if (!op_infer_region(g, body)) return false;
+        bool stable = true;
+        for (size_t i = 0; i < count; i++) {
+            type before = *region_input_type(g, body, first + i), t;
+            const type *after = region_output_type(g, body, result + i);
+            if (!typed(after) || !cover(g, &before, after, &earlier[i], &t))
+                return op_error(g, n, NULL, "state %zu changes its element type or number of axes",
+                                i);
+            if (type_equal(&before, &t)) continue;
+            set_region_input(g, body, first + i, t);
+            stable = false;
+        }
+        if (stable) return true;
+    }
+    return op_error(g, n, NULL, "the dimensions of the states do not settle");
+}
+
+/* ---- Loop ---- */
+
+static bool constant_true(graph *g, value_id v) {
+    const value *val = graph_value(g, v);
+    return val->constant && val->type.dtype == DTYPE_BOOL && value_int(val, g->dims, 0) != 0;
+}
+
+/* Whether the body never ends the loop before its trip count. */
+static bool runs_out(graph *g, node_id n, region_id body) {
+    value_id start = graph_input(g, n, 1), go_on = graph_region(g, body)->outputs.data[0];
+    if (start && !constant_true(g, start)) return false;
+    while (graph_value(g, go_on)->producer) {
+        node_id p = graph_value(g, go_on)->producer;
+        if (strcmp(graph_node(g, p)->op->name, "Identity") != 0) break;
+        go_on = graph_input(g, p, 0);
+    }
+    return constant_true(g, go_on) || go_on == graph_region(g, body)->inputs.data[1];
+}
+
+/* The number of iterations as a dimension. */
+static dim trip_count(graph *g, node_id n, region_id body, uint32_t output, int rank) {
+    size_t count = 0;
+    value_id limit = graph_input(g, n, 0);
+    const dim *elements = limit ? graph_elements(g, limit, &count) : NULL;
+    dim most = elements && count ? dim_max(g->dims, elements[0], kit_dim(g, 0)) : DIM_NONE;
+    if (most && runs_out(g, n, body)) return most;
+    const type *old = graph_type(g, graph_output(g, n, output));
+    if (old->kind == TYPE_TENSOR && old->rank == rank) return old->dims[0];
+    return dim_fresh_symbol(g->dims, "trips", 0, most ? dim_high(g->dims, most) : DIM_MAX);
+}
+
+/* A tensor type with an axis of `size` put in at `axis`. */
+static type with_axis(graph *g, const type *t, int axis, dim size) {
+    dim *dims = ARENA_ARRAY(g->memory, dim, (size_t)t->rank + 1);
+    for (int i = 0; i <= t->rank; i++) dims[i] = i == axis ? size : t->dims[i < axis ? i : i - 1];
+    return type_tensor(t->dtype, t->rank + 1, dims);
+}
+
+static bool stackable(graph *g, node_id n, const type *t, size_t i) {
+    if (t->kind == TYPE_TENSOR && t->rank >= 0 && t->rank < TENSOR_MAX_RANK) return true;
+    return op_error(g, n, NULL, "result %zu of the body is no tensor that could be stacked", i);
+}
+
+static bool infer_loop(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    region_id body = node_attr_region(&nd, "body");
+    if (!body) return op_error(g, n, NULL, "the body is missing");
+    size_t states = nd.input_count > 2 ? nd.input_count - 2 : 0;
+    size_t results = graph_region(g, body)->outputs.count;
+    if (graph_region(g, body)->inputs.count != states + 2 || results < states + 1 ||
+        results != (size_t)nd.output_count + 1)
+        return op_error(g, n, NULL, "the body's inputs and results do not fit the node's");
+    set_region_input(g, body, 0, type_tensor(DTYPE_I64, 0, NULL));
+    set_region_input(g, body, 1, type_tensor(DTYPE_BOOL, 0, NULL));
+    if (!infer_states(g, n, body, 2, states, 2, 1)) return false;
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        if (i < states) {
+            op_set_type(g, n, i, *region_input_type(g, body, i + 2));
+            continue;
+        }
+        const type t = *region_output_type(g, body, i + 1);
+        if (!nd.outputs[i]) continue;
+        if (!stackable(g, n, &t, i + 1)) return false;
+        op_set_type(g, n, i, with_axis(g, &t, 0, trip_count(g, n, body, i, t.rank + 1)));
+    }
+    return true;
+}
+
+/* ---- Scan ---- */
+
+/* Element i of an axis list of Scan: 0 where the attribute is absent. */
+static bool scan_axis(graph *g, node_id n, const char *name, size_t i, int rank, int *axis) {
+    size_t count;
+    const int64_t *axes = node_attr_ints(graph_node(g, n), name, &count);
+    if (axes && count && i >= count)
+        return op_error(g, n, NULL, "attribute %s has too few elements", name);
+    return op_axis(g, n, axes && count ? axes[i] : 0, rank, axis);
+}
+
+/* Sets the type of the body's input for scan input `i`; `length` becomes the number of steps. */
+static bool slice_input(graph *g, node_id n, region_id body, size_t i, size_t states, dim *length) {
+    const type *t = kit_input(g, n, (uint32_t)(states + i));
+    int axis;
+    if (!t || t->kind != TYPE_TENSOR || t->rank < 1)
+        return op_error(g, n, NULL, "scan input %zu is no tensor with an axis", i);
+    if (!scan_axis(g, n, "scan_input_axes", i, t->rank, &axis)) return false;
+    if (*length && !kit_agree(g, n, *length, t->dims[axis], "lengths of scan inputs")) return false;
+    if (!*length || dim_is_const(g->dims, t->dims[axis], NULL)) *length = t->dims[axis];
+    dim *dims = ARENA_ARRAY(g->memory, dim, (size_t)t->rank);
+    for (int a = 0, to = 0; a < t->rank; a++)
+        if (a != axis) dims[to++] = t->dims[a];
+    set_region_input(g, body, states + i, type_tensor(t->dtype, t->rank - 1, dims));
+    return true;
+}
+
+static bool infer_scan(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    region_id body = node_attr_region(&nd, "body");
+    if (!body) return op_error(g, n, NULL, "the body is missing");
+    int64_t scans = node_attr_int(&nd, "num_scan_inputs", 0);
+    if (scans < 1 || scans > nd.input_count)
+        return op_error(g, n, NULL, "attribute num_scan_inputs is %lld", (long long)scans);
+    size_t states = nd.input_count - (size_t)scans;
+    if (graph_region(g, body)->inputs.count != nd.input_count ||
+        graph_region(g, body)->outputs.count != nd.output_count || nd.output_count < states)
+        return op_error(g, n, NULL, "the body's inputs and results do not fit the node's");
+    dim length = DIM_NONE;
+    for (size_t i = 0; i < (size_t)scans; i++)
+        if (!slice_input(g, n, body, i, states, &length)) return false;
+    if (!infer_states(g, n, body, 0, states, 0, 0)) return false;
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        if (i < states) {
+            op_set_type(g, n, i, *region_input_type(g, body, i));
+            continue;
+        }
+        const type t = *region_output_type(g, body, i);
+        int axis;
+        if (!stackable(g, n, &t, i) ||
+            !scan_axis(g, n, "scan_output_axes", i - states, t.rank + 1, &axis))
+            return false;
+        op_set_type(g, n, i, with_axis(g, &t, axis, length));
+    }
+    return true;
+}
+
+const op_def ops_control[] = {
+    {.domain = "", .name = "If", .infer = infer_if},
+    {.domain = "", .name = "Loop", .infer = infer_loop},
+    {.domain = "", .name = "Scan", .infer = infer_scan},
+};
+const size_t ops_control_count = sizeof ops_control / sizeof *ops_control;

@@ -1,0 +1,230 @@
+/* kit.c: helpers that the operator families share; see kit.h. */
+#include "ir/ops/kit.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- infer hooks ---- */
+
+const type *kit_input(graph *g, node_id n, uint32_t i) {
+    value_id v = graph_input(g, n, i);
+    return v ? graph_type(g, v) : NULL;
+}
+
+bool kit_need(graph *g, node_id n, uint32_t i, int low, int high) {
+    const type *t = kit_input(g, n, i);
+    if (!t) return op_error(g, n, NULL, "input %u is missing", i);
+    if (t->kind != TYPE_TENSOR) return op_error(g, n, NULL, "input %u is not a tensor", i);
+    if (t->rank < 0)
+        return op_error(g, n, "give the input a shape in the model",
+                        "the number of axes of input %u is not known", i);
+    if (t->rank >= low && t->rank <= high) return true;
+    if (low == high)
+        return op_error(g, n, NULL, "input %u has %d axes, must have %d", i, t->rank, low);
+    return op_error(g, n, NULL, "input %u has %d axes, must have %d to %d", i, t->rank, low, high);
+}
+
+bool kit_may(graph *g, node_id n, uint32_t i, int low, int high) {
+    return !graph_input(g, n, i) || kit_need(g, n, i, low, high);
+}
+
+bool kit_agree(graph *g, node_id n, dim a, dim b, const char *what) {
+    if (a == b) return true;
+    if (dim_low(g->dims, a) <= dim_high(g->dims, b) && dim_low(g->dims, b) <= dim_high(g->dims, a))
+        return true;
+    return op_error(g, n, NULL, "%s: %s does not fit %s", what, dim_text(g->dims, g->memory, a),
+                    dim_text(g->dims, g->memory, b));
+}
+
+bool kit_vector(graph *g, node_id n, uint32_t i, dim length, const char *what) {
+    const type *t = kit_input(g, n, i);
+    if (!t) return true;
+    return kit_need(g, n, i, 1, 1) && kit_agree(g, n, t->dims[0], length, what);
+}
+
+bool kit_has_output(graph *g, node_id n, uint32_t i) {
+    return graph_output(g, n, i) != 0;
+}
+
+dim kit_dim(graph *g, int64_t value) {
+    return dim_const(g->dims, value);
+}
+
+dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const char *stem) {
+    const type *t = graph_type(g, graph_output(g, n, output));
+    if (t->kind == TYPE_TENSOR && t->rank == rank && t->dims[axis]) return t->dims[axis];
+    return dim_fresh_symbol(g->dims, stem, 0, DIM_MAX);
+}
+
+bool kit_positive_ints(graph *g, node_id n, const char *name, int count, int64_t *out) {
+    size_t given;
+    const int64_t *a = node_attr_ints(graph_node(g, n), name, &given);
+    for (int i = 0; i < count; i++) out[i] = 1;
+    if (!a || !given) return true;
+    if (given != (size_t)count)
+        return op_error(g, n, NULL, "attribute %s has %zu elements, must have %d", name, given,
+                        count);
+    for (int i = 0; i < count; i++) {
+        if (a[i] < 1 || a[i] > INT32_MAX)
+            return op_error(g, n, NULL, "attribute %s holds %lld, must be positive and below 2^31",
+                            name, (long long)a[i]);
+        out[i] = a[i];
+    }
+    return true;
+}
+
+/* ---- expanding ---- */
+
+void kit_replace(graph *g, value_id old, value_id made) {
+    graph_replace_uses(g, old, made);
+    const char *name = graph_value(g, made)->name;
+    graph_value(g, made)->name = graph_value(g, old)->name;
+    graph_value(g, old)->name = name;
+}
+
+value_id kit_ints(graph *g, const int64_t *data, int64_t count) {
+    return graph_add_constant_ints(g, NULL, DTYPE_I64, 1, &count, data);
+}
+
+value_id kit_build(graph *g, node_id n, const char *op, uint32_t input_count,
+                   const value_id *inputs, uint32_t attr_count, const attr *attrs) {
+    for (uint32_t i = 0; i < input_count; i++)
+        if (!inputs[i]) return 0;
+    return graph_build(g, graph_node(g, n)->region, n, "", op, input_count, inputs, attr_count,
+                       attrs);
+}
+
+value_id kit_build1(graph *g, node_id n, const char *op, value_id a) {
+    return kit_build(g, n, op, 1, &a, 0, NULL);
+}
+
+value_id kit_build2(graph *g, node_id n, const char *op, value_id a, value_id b) {
+    value_id both[] = {a, b};
+    return kit_build(g, n, op, 2, both, 0, NULL);
+}
+
+value_id kit_build_cast(graph *g, node_id n, value_id v, dtype t) {
+    if (!v || graph_type(g, v)->dtype == t) return v;
+    attr to = attr_int("to", t);
+    return kit_build(g, n, "Cast", 1, &v, 1, &to);
+}
+
+value_id kit_build_reshape(graph *g, node_id n, value_id v, const int64_t *shape, int64_t rank) {
+    return kit_build2(g, n, "Reshape", v, kit_ints(g, shape, rank));
+}
+
+value_id kit_build_transpose(graph *g, node_id n, value_id v, const int64_t *perm, size_t rank) {
+    attr p = attr_ints("perm", perm, rank);
+    return kit_build(g, n, "Transpose", 1, &v, 1, &p);
+}
+
+value_id kit_build_slice(graph *g, node_id n, value_id v, int64_t axis, int64_t first,
+                         int64_t last) {
+    value_id inputs[] = {v, kit_ints(g, &first, 1), kit_ints(g, &last, 1), kit_ints(g, &axis, 1)};
+    return kit_build(g, n, "Slice", 4, inputs, 0, NULL);
+}
+
+/* ---- lowering ---- */
+
+dtype kit_sum_type(dtype t) {
+    if (dtype_is_float(t)) return dtype_bits(t) < 32 ? DTYPE_F32 : t;
+    return dtype_bits(t) < 32 ? DTYPE_I32 : t;
+}
+
+loop_expr kit_read(lower *l, dtype as, value_id v, const loop_expr *index) {
+    return loop_cast(lower_kernel(l), as, lower_read(l, v, index));
+}
+
+loop_expr kit_read_batched(lower *l, dtype as, value_id v, int rank, const dim *dims, int kept,
+                           const loop_expr *index) {
+    loop_kernel *k = lower_kernel(l);
+    dim_table *d = lower_graph(l)->dims;
+    const type t = *lower_type(l, v);
+    loop_expr own[LOOP_MAX_RANK];
+    int batch = t.rank - kept;
+    for (int i = 0; i < batch; i++) {
+        int from = rank - batch + i;
+        if (dim_equals_const(d, t.dims[i], 1))
+            own[i] = loop_int(k, 0);
+        else if (t.dims[i] == dims[from] || dim_low(d, t.dims[i]) > 1)
+            own[i] = index[from];
+        else /* may turn out to be one at run time, and repeats then */
+            own[i] = loop_min(k, index[from], loop_sub(k, loop_dim(k, t.dims[i]), loop_int(k, 1)));
+    }
+    for (int i = 0; i < kept; i++) own[batch + i] = index[rank + i];
+    return kit_read(l, as, v, own);
+}
+
+loop_expr kit_read_parameter(lower *l, dtype as, value_id v, loop_expr at, double otherwise) {
+    loop_kernel *k = lower_kernel(l);
+    if (!v)
+        return dtype_is_float(as) ? loop_const(k, as, otherwise)
+                                  : loop_const_int(k, as, (int64_t)otherwise);
+    const type t = *lower_type(l, v);
+    if (t.rank == 1 && dim_equals_const(lower_graph(l)->dims, t.dims[0], 1)) at = loop_int(k, 0);
+    return kit_read(l, as, v, &at);
+}
+
+loop_buf kit_scalar(lower *l, const char *stem, dtype t) {
+    return lower_local(l, stem, t, LOOP_SPACE_TILE, 0, NULL);
+}
+
+loop_expr kit_lowest(lower *l, dtype t) {
+    loop_kernel *k = lower_kernel(l);
+    if (dtype_is_float(t)) return loop_const(k, t, -INFINITY);
+    if (dtype_class_of(t) != DTYPE_CLASS_INT) return loop_const_int(k, t, 0);
+    return loop_const_int(k, t, INT64_MIN >> (64 - dtype_bits(t)));
+}
+
+loop_expr kit_quantise(lower *l, dtype to, loop_expr x, loop_expr zero) {
+    loop_kernel *k = lower_kernel(l);
+    dtype f = loop_type(k, x);
+    int bits = dtype_bits(to);
+    bool has_sign = dtype_class_of(to) == DTYPE_CLASS_INT;
+    double low = has_sign ? -ldexp(1, bits - 1) : 0;
+    double high = ldexp(1, has_sign ? bits - 1 : bits) - 1;
+    loop_expr r = loop_add(k, kit_op1(l, LOOP_ROUND, x), zero);
+    r = loop_max(k, loop_min(k, r, loop_const(k, f, high)), loop_const(k, f, low));
+    return loop_cast(k, to, r);
+}
+
+int kit_reduce(lower *l, value_id v, int first, int last, loop_expr *index) {
+    int64_t one;
+    int count = 0;
+    for (int i = first; i < last; i++) {
+        loop_expr extent = lower_dim(l, v, i);
+        if (loop_is_int(lower_kernel(l), extent, &one) && one == 1) {
+            index[i] = loop_int(lower_kernel(l), 0);
+            continue;
+        }
+        index[i] = lower_begin(l, LOOP_REDUCE, "r", extent);
+        count++;
+    }
+    return count;
+}
+
+void kit_end(lower *l, int count) {
+    while (count-- > 0) lower_end(l);
+}
+
+loop_expr kit_count(lower *l, dtype t, value_id v, int first, int last) {
+    loop_kernel *k = lower_kernel(l);
+    dim_table *d = lower_graph(l)->dims;
+    dim n = dim_const(d, 1);
+    for (int i = first; i < last; i++) n = dim_mul(d, n, lower_type(l, v)->dims[i]);
+    int64_t known;
+    if (dim_is_const(d, n, &known)) return loop_const(k, t, (double)known);
+    return loop_cast(k, t, loop_dim(k, n));
+}
+
+loop_expr kit_op1(lower *l, loop_op op, loop_expr a) {
+    return loop_make(lower_kernel(l), op, a, 0, 0);
+}
+
+loop_expr kit_op2(lower *l, loop_op op, loop_expr a, loop_expr b) {
+    return loop_make(lower_kernel(l), op, a, b, 0);
+}
+
+loop_expr kit_float(lower *l, dtype t, double v) {
+    return loop_const(lower_kernel(l), t, v);
+}

@@ -1,0 +1,77 @@
+/* kit.h: what several operator families share: checks of inputs with a diagnostic, dimensions that
+ * the model declares, numbers in the type that sums are kept in, quantisation. */
+#ifndef ONNXCC_IR_OPS_KIT_H
+#define ONNXCC_IR_OPS_KIT_H
+
+#include "ir/op.h"
+
+/* ---- infer hooks ---- */
+/* The type of input `i`; NULL where the input is left out. */
+const type *kit_input(graph *g, node_id n, uint32_t i);
+/* Whether input `i` is a tensor of a rank in [low, high]; false and a diagnostic otherwise. */
+bool kit_need(graph *g, node_id n, uint32_t i, int low, int high);
+/* As kit_need, but an input that is left out is well too. */
+bool kit_may(graph *g, node_id n, uint32_t i, int low, int high);
+/* Whether two dimensions can be equal; false and a diagnostic naming `what` if they cannot. */
+bool kit_agree(graph *g, node_id n, dim a, dim b, const char *what);
+/* A vector input (rank 1, or left out) of `length` elements. */
+bool kit_vector(graph *g, node_id n, uint32_t i, dim length, const char *what);
+/* Whether output `i` exists. */
+bool kit_has_output(graph *g, node_id n, uint32_t i);
+dim kit_dim(graph *g, int64_t value);
+/* Dimension `axis` of an output whose size only the data say: the one that its value has already
+ * (declared, or from an earlier inference) if that has `rank` axes, else a new symbol. */
+dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const char *stem);
+/* A list attribute of `count` positive integers (1 where it is absent) up to 2^31 - 1. */
+bool kit_positive_ints(graph *g, node_id n, const char *name, int count, int64_t *out);
+
+/* ---- expanding ---- */
+/* Makes `made` take over from `old`: its uses and its name. */
+void kit_replace(graph *g, value_id old, value_id made);
+/* The result of an operator of the standard with one output, put before node n; 0 (and a
+ * diagnostic) if that fails or an input is 0. */
+value_id kit_build(graph *g, node_id n, const char *op, uint32_t input_count,
+                   const value_id *inputs, uint32_t attr_count, const attr *attrs);
+value_id kit_build1(graph *g, node_id n, const char *op, value_id a);
+value_id kit_build2(graph *g, node_id n, const char *op, value_id a, value_id b);
+/* v as elements of type t: v itself if it has that type. */
+value_id kit_build_cast(graph *g, node_id n, value_id v, dtype t);
+value_id kit_build_reshape(graph *g, node_id n, value_id v, const int64_t *shape, int64_t rank);
+value_id kit_build_transpose(graph *g, node_id n, value_id v, const int64_t *perm, size_t rank);
+value_id kit_build_slice(graph *g, node_id n, value_id v, int64_t axis, int64_t first,
+                         int64_t last);
+/* A one-dimensional i64 constant. */
+value_id kit_ints(graph *g, const int64_t *data, int64_t count);
+
+/* ---- lowering ---- */
+/* The type in which sums of elements of `t` are kept: f32 for the narrower floats, i32 for 8-bit
+ * and 16-bit integers, else t. */
+dtype kit_sum_type(dtype t);
+/* An element of v as a number of type `as`. */
+loop_expr kit_read(lower *l, dtype as, value_id v, const loop_expr *index);
+/* As kit_read, but v is broadcast over the leading `rank` axes of `index` by numpy's rule, with its
+ * own trailing `kept` axes indexed by index[rank..rank+kept). `dims` are those that index[0..rank)
+ * runs over. */
+loop_expr kit_read_batched(lower *l, dtype as, value_id v, int rank, const dim *dims, int kept,
+                           const loop_expr *index);
+/* A per-tensor scalar or per-axis vector (a scale, a zero point) at index `at`; `otherwise` where
+ * the input is left out. */
+loop_expr kit_read_parameter(lower *l, dtype as, value_id v, loop_expr at, double otherwise);
+/* A scalar in a register. */
+loop_buf kit_scalar(lower *l, const char *stem, dtype t);
+/* The lowest number of a type: -inf for floats. */
+loop_expr kit_lowest(lower *l, dtype t);
+/* round(x) + zero, clamped to the integer type `to`: x and zero are of one float type. */
+loop_expr kit_quantise(lower *l, dtype to, loop_expr x, loop_expr zero);
+/* Opens LOOP_REDUCE loops over the axes [first, last) of v; close with kit_end. Returns how many it
+ * opened. */
+int kit_reduce(lower *l, value_id v, int first, int last, loop_expr *index);
+void kit_end(lower *l, int count);
+/* The product of the dimensions [first, last) of v, as a number of type t. */
+loop_expr kit_count(lower *l, dtype t, value_id v, int first, int last);
+/* A unary or binary operation, for short. */
+loop_expr kit_op1(lower *l, loop_op op, loop_expr a);
+loop_expr kit_op2(lower *l, loop_op op, loop_expr a, loop_expr b);
+loop_expr kit_float(lower *l, dtype t, double v);
+
+#endif

@@ -13,6 +13,7 @@ typedef struct {
     int vector_bytes;     /* of a register: 16, 32, 64; 0 without vectors */
     int vector_registers;
     bool fma;
+    bool half;   /* converts between f16 and f32 */
     bool masked; /* masked loads and stores are cheap */
     bool vnni, bf16;
     int64_t l1_bytes, l2_bytes;
@@ -21,6 +22,8 @@ typedef struct {
 /* The machine of a target name ("x86-64-v2", "-v3", "-v4", "native", "c", ...). False if there is
  * none of this name. */
 bool target_find(const char *name, target_machine *out);
+/* Whether this processor has the machine's instructions. */
+bool target_runs_here(const target_machine *m);
 
 /* Rewrites a kernel's loops for the machine: every INDEPENDENT and REDUCE loop becomes one of the
  * kinds that emitters know. */

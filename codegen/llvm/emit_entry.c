@@ -1,0 +1,654 @@
+/* emit_entry.c: NAME_run: checks what the caller gave, finds every buffer, and runs the steps.
+ * Sizes and offsets that depend on dimensions are computed once, when their symbols are known. A
+ * frame on the stack carries each kernel's arguments; kernels are called directly unless the call's
+ * context splits them over threads. Beside the calls a step costs one test. */
+#include "codegen/llvm/emit.h"
+#include "runtime/onnxcc_runtime.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <string.h>
+
+typedef struct {
+    emit_module *m;
+    const program *p;
+    const char *const *kernels;
+    LLVMValueRef fn, inputs, outputs, arena, context;
+    LLVMValueRef weights;
+    LLVMValueRef state, frame; /* on the stack */
+    size_t frame_words;
+    LLVMValueRef *symbols; /* a variable of each */
+    bool *late;            /* symbols that a step sets */
+    LLVMValueRef *dims;    /* values of dimensions that are known from the start; late ones in
+                              late_dims while late_serial says so */
+    LLVMValueRef *late_dims;
+    uint32_t *late_serials, serial;
+    size_t dim_count;
+    LLVMBasicBlockRef early;     /* where values known from the start are put: ends with a branch */
+    LLVMBasicBlockRef exit;      /* returns `result` */
+    LLVMValueRef result;         /* a variable */
+    LLVMValueRef before, behind; /* the functions around a watched step */
+} entry_emitter;
+
+/* ---- small things ---- */
+
+static LLVMValueRef number(const entry_emitter *e, int64_t v) {
+    return LLVMConstInt(e->m->i64, (unsigned long long)v, true);
+}
+
+static LLVMBasicBlockRef new_block(entry_emitter *e, const char *name) {
+    return LLVMAppendBasicBlockInContext(e->m->context, e->fn, name);
+}
+
+static void move_to(entry_emitter *e, LLVMBasicBlockRef b) {
+    LLVMPositionBuilderAtEnd(e->m->builder, b);
+}
+
+static LLVMValueRef at_offset(entry_emitter *e, LLVMValueRef p, LLVMValueRef bytes) {
+    return LLVMBuildGEP2(e->m->builder, e->m->i8, p, &bytes, 1, "");
+}
+
+static LLVMValueRef load_field(entry_emitter *e, LLVMTypeRef type, LLVMValueRef p, size_t offset) {
+    return LLVMBuildLoad2(e->m->builder, type, at_offset(e, p, number(e, (int64_t)offset)), "");
+}
+
+static LLVMValueRef is_null(entry_emitter *e, LLVMValueRef p) {
+    return LLVMBuildICmp(e->m->builder, LLVMIntEQ, p, LLVMConstNull(e->m->pointer), "");
+}
+
+/* Leaves with a status if the condition holds. */
+static void fail_if(entry_emitter *e, LLVMValueRef condition, int status) {
+    LLVMBuilderRef b = e->m->builder;
+    LLVMBasicBlockRef bad = new_block(e, "fail"), good = new_block(e, "go_on");
+    LLVMBuildCondBr(b, condition, bad, good);
+    move_to(e, bad);
+    LLVMBuildStore(b, LLVMConstInt(e->m->i32, (unsigned)status, false), e->result);
+    LLVMBuildBr(b, e->exit);
+    move_to(e, good);
+}
+
+/* ---- dimensions ---- */
+
+static LLVMValueRef build_dim(entry_emitter *e, dim d);
+
+static LLVMValueRef call_intrinsic(entry_emitter *e, const char *name, LLVMValueRef x,
+                                   LLVMValueRef y) {
+    LLVMValueRef args[] = {x, y};
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->m->module, id, &e->m->i64, 1);
+    return LLVMBuildCall2(e->m->builder, LLVMGlobalGetValueType(fn), fn, args, 2, "");
+}
+
+/* Floor division and modulo; 0 for a divisor of 0, as dim_eval has it. */
+static LLVMValueRef build_division(entry_emitter *e, bool modulo, LLVMValueRef x, LLVMValueRef y) {
+    LLVMBuilderRef b = e->m->builder;
+    LLVMValueRef zero = number(e, 0);
+    LLVMValueRef by_zero = LLVMBuildICmp(b, LLVMIntEQ, y, zero, "");
+    LLVMValueRef safe = LLVMBuildSelect(b, by_zero, number(e, 1), y, "");
+    LLVMValueRef r = LLVMBuildSRem(b, x, safe, "");
+    LLVMValueRef inexact = LLVMBuildICmp(b, LLVMIntNE, r, zero, "");
+    LLVMValueRef opposite = LLVMBuildICmp(b, LLVMIntSLT, LLVMBuildXor(b, r, safe, ""), zero, "");
+    LLVMValueRef adjust = LLVMBuildAnd(b, inexact, opposite, "");
+    LLVMValueRef out;
+    if (modulo)
+        out = LLVMBuildAdd(b, r, LLVMBuildSelect(b, adjust, safe, zero, ""), "");
+    else
+        out = LLVMBuildSub(b, LLVMBuildSDiv(b, x, safe, ""),
+                           LLVMBuildZExt(b, adjust, e->m->i64, ""), "");
+    return LLVMBuildSelect(b, by_zero, zero, out, "");
+}
+
+static LLVMValueRef compute_dim(entry_emitter *e, dim d) {
+    const dim_table *t = e->p->dims;
+    LLVMBuilderRef b = e->m->builder;
+    dim_op op = dim_op_of(t, d);
+    if (op == DIM_SYMBOL) return LLVMBuildLoad2(b, e->m->i64, e->symbols[dim_symbol_of(t, d)], "");
+    LLVMValueRef x = build_dim(e, dim_operand(t, d, 0)), y = build_dim(e, dim_operand(t, d, 1));
+    switch (op) {
+    case DIM_ADD: return LLVMBuildAdd(b, x, y, "");
+    case DIM_MUL: return LLVMBuildMul(b, x, y, "");
+    case DIM_FLOORDIV: return build_division(e, false, x, y);
+    case DIM_MOD: return build_division(e, true, x, y);
+    case DIM_MIN: return call_intrinsic(e, "llvm.smin", x, y);
+    default: assert(op == DIM_MAXIMUM); return call_intrinsic(e, "llvm.smax", x, y);
+    }
+}
+
+static void grow_dims(entry_emitter *e, dim d) {
+    if (d < e->dim_count) return;
+    size_t count = (size_t)d * 2 + 64;
+    LLVMValueRef *dims = ARENA_ARRAY(e->m->scratch, LLVMValueRef, count);
+    LLVMValueRef *late = ARENA_ARRAY(e->m->scratch, LLVMValueRef, count);
+    uint32_t *serials = ARENA_ARRAY(e->m->scratch, uint32_t, count);
+    if (e->dim_count) {
+        memcpy(dims, e->dims, e->dim_count * sizeof *dims);
+        memcpy(late, e->late_dims, e->dim_count * sizeof *late);
+        memcpy(serials, e->late_serials, e->dim_count * sizeof *serials);
+    }
+    e->dims = dims;
+    e->late_dims = late;
+    e->late_serials = serials;
+    e->dim_count = count;
+}
+
+static bool is_late(entry_emitter *e, dim d) {
+    size_t n = dim_symbol_count(e->p->dims);
+    bool *used = ARENA_ARRAY(e->m->scratch, bool, n + 1), late = false;
+    dim_mark_symbols(e->p->dims, d, used);
+    for (size_t s = 0; s < n; s++) late |= used[s] && e->late[s];
+    return late;
+}
+
+static LLVMValueRef build_dim(entry_emitter *e, dim d) {
+    int64_t v;
+    if (dim_is_const(e->p->dims, d, &v)) return number(e, v);
+    grow_dims(e, d);
+    if (e->dims[d]) return e->dims[d];
+    if (e->late_serials[d] == e->serial && e->late_dims[d]) return e->late_dims[d];
+    LLVMBuilderRef b = e->m->builder;
+    LLVMValueRef made;
+    if (is_late(e, d)) {
+        made = compute_dim(e, d);
+        e->late_dims[d] = made;
+        e->late_serials[d] = e->serial;
+        return made;
+    }
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(b);
+    LLVMPositionBuilderBefore(b, LLVMGetBasicBlockTerminator(e->early));
+    made = compute_dim(e, d);
+    if (here != e->early) move_to(e, here);
+    return e->dims[d] = made;
+}
+
+/* ---- buffers ---- */
+
+static LLVMValueRef buffer_address(entry_emitter *e, uint32_t buffer) {
+    const program_buffer *b = &e->p->buffers.data[buffer];
+    switch (b->place) {
+    case PLACE_INPUT: return load_field(e, e->m->pointer, e->inputs, b->index * sizeof(void *));
+    case PLACE_OUTPUT: return load_field(e, e->m->pointer, e->outputs, b->index * sizeof(void *));
+    case PLACE_WEIGHT: return at_offset(e, e->weights, build_dim(e, b->offset));
+    default:
+        if (!b->offset) return e->arena; /* nobody ever reads it */
+        return at_offset(e, e->arena, build_dim(e, b->offset));
+    }
+}
+
+static void declare_weights(entry_emitter *e, bool in_file) {
+    emit_module *m = e->m;
+    const char *name = e->p->name;
+    if (!e->p->weight_bytes) {
+        e->weights = LLVMConstNull(m->pointer);
+        return;
+    }
+    LLVMTypeRef type = in_file ? m->pointer : LLVMArrayType2(m->i8, (uint64_t)e->p->weight_bytes);
+    const char *symbol = arena_printf(m->scratch, in_file ? "%s_weights_data" : "%s_weights", name);
+    LLVMValueRef global = LLVMGetNamedGlobal(m->module, symbol);
+    if (!global) global = LLVMAddGlobal(m->module, type, symbol);
+    if (in_file) {
+        /* Set by the user before the first call, read only from then on. Every level's entry may
+         * define it. */
+        LLVMSetInitializer(global, LLVMConstNull(m->pointer));
+        LLVMSetLinkage(global, LLVMWeakAnyLinkage);
+        e->weights = LLVMBuildLoad2(m->builder, m->pointer, global, "weights");
+        return;
+    }
+    LLVMSetVisibility(global, LLVMHiddenVisibility);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetAlignment(global, 64);
+    e->weights = global;
+}
+
+/* ---- checks at the start ---- */
+
+static bool may_be_empty(const entry_emitter *e, dim bytes) {
+    return dim_low(e->p->dims, bytes) <= 0;
+}
+
+static void check_pointers(entry_emitter *e, LLVMValueRef table, bool inputs) {
+    size_t count = inputs ? e->p->inputs.count : e->p->outputs.count;
+    for (size_t i = 0; i < count; i++) {
+        const program_io *io = inputs ? &e->p->inputs.data[i] : &e->p->outputs.data[i];
+        LLVMValueRef p = load_field(e, e->m->pointer, table, i * sizeof(void *));
+        LLVMValueRef bad = is_null(e, p);
+        dim bytes = e->p->buffers.data[io->buffer].bytes;
+        if (may_be_empty(e, bytes)) {
+            int64_t size;
+            if (dim_is_const(e->p->dims, bytes, &size) || is_late(e, bytes)) continue;
+            LLVMValueRef some =
+                LLVMBuildICmp(e->m->builder, LLVMIntSGT, build_dim(e, bytes), number(e, 0), "");
+            bad = LLVMBuildAnd(e->m->builder, bad, some, "");
+        }
+        fail_if(e, bad, ONNXCC_ERROR_NULL_POINTER);
+    }
+}
+
+static void check_bounds(entry_emitter *e, dim_symbol s, LLVMValueRef v) {
+    LLVMBuilderRef b = e->m->builder;
+    int64_t low, high;
+    dim_symbol_bounds(e->p->dims, s, &low, &high);
+    LLVMValueRef below = LLVMBuildICmp(b, LLVMIntSLT, v, number(e, low), "");
+    LLVMValueRef above = LLVMBuildICmp(b, LLVMIntSGT, v, number(e, high), "");
+    fail_if(e, LLVMBuildOr(b, below, above, ""), ONNXCC_ERROR_BAD_SHAPE);
+}
+
+static void read_symbols(entry_emitter *e) {
+    size_t at = e->p->inputs.count ? e->p->inputs.count : 1; /* a struct has one member at least */
+    for (size_t i = 0; i < e->p->symbols.count; i++, at++) {
+        dim_symbol s = e->p->symbols.data[i];
+        LLVMValueRef v = load_field(e, e->m->i64, e->inputs, at * 8);
+        check_bounds(e, s, v);
+        LLVMBuildStore(e->m->builder, v, e->symbols[s]);
+    }
+}
+
+static void check_arena(entry_emitter *e) {
+    LLVMBuilderRef b = e->m->builder;
+    const program *p = e->p;
+    if (!p->arena_bytes || dim_equals_const(p->dims, p->arena_bytes, 0)) return;
+    fail_if(e, is_null(e, e->arena), ONNXCC_ERROR_NULL_POINTER);
+    LLVMValueRef bits = LLVMBuildPtrToInt(b, e->arena, e->m->i64, "");
+    LLVMValueRef low = LLVMBuildAnd(b, bits, number(e, 63), "");
+    fail_if(e, LLVMBuildICmp(b, LLVMIntNE, low, number(e, 0), ""), ONNXCC_ERROR_ARENA_MISALIGNED);
+    if (is_late(e, p->arena_bytes)) return; /* found as bounds of those symbols are kept */
+    LLVMBasicBlockRef check = new_block(e, "size"), after = new_block(e, "go_on");
+    LLVMValueRef needed = build_dim(e, p->arena_bytes);
+    LLVMBuildCondBr(b, is_null(e, e->context), after, check);
+    move_to(e, check);
+    LLVMValueRef given =
+        load_field(e, e->m->i64, e->context, offsetof(onnxcc_context, arena_bytes));
+    LLVMValueRef known = LLVMBuildICmp(b, LLVMIntNE, given, number(e, 0), "");
+    LLVMValueRef small = LLVMBuildICmp(b, LLVMIntULT, given, needed, "");
+    fail_if(e, LLVMBuildAnd(b, known, small, ""), ONNXCC_ERROR_ARENA_TOO_SMALL);
+    LLVMBuildBr(b, after);
+    move_to(e, after);
+}
+
+/* ---- watching ---- */
+
+static LLVMValueRef make_helper(entry_emitter *e, const char *name, LLVMTypeRef type) {
+    LLVMValueRef fn = LLVMAddFunction(e->m->module, name, type);
+    LLVMSetLinkage(fn, LLVMInternalLinkage);
+    emit_function_attributes(e->m, fn);
+    return fn;
+}
+
+/* i64 step_begin(context): the time, if there is a clock. */
+static void make_before(entry_emitter *e) {
+    emit_module *m = e->m;
+    LLVMTypeRef type = LLVMFunctionType(m->i64, &m->pointer, 1, false);
+    LLVMValueRef saved = e->fn, fn = e->fn = make_helper(e, "step_begin", type);
+    LLVMValueRef context = LLVMGetParam(fn, 0);
+    LLVMBasicBlockRef entry = new_block(e, "entry"), ask = new_block(e, "clock");
+    LLVMBasicBlockRef none = new_block(e, "none");
+    move_to(e, entry);
+    LLVMValueRef clock = load_field(e, m->pointer, context, offsetof(onnxcc_context, clock));
+    LLVMBuildCondBr(m->builder, is_null(e, clock), none, ask);
+    move_to(e, ask);
+    LLVMValueRef user = load_field(e, m->pointer, context, offsetof(onnxcc_context, profile_user));
+    LLVMTypeRef clock_type = LLVMFunctionType(m->i64, &m->pointer, 1, false);
+    LLVMBuildRet(m->builder, LLVMBuildCall2(m->builder, clock_type, clock, &user, 1, ""));
+    move_to(e, none);
+    LLVMBuildRet(m->builder, number(e, 0));
+    e->before = fn;
+    e->fn = saved;
+}
+
+/* i32 step_end(context, step, begin): reports to the profiler; nonzero if the call was cancelled.
+ */
+static void make_behind(entry_emitter *e) {
+    emit_module *m = e->m;
+    LLVMBuilderRef b = m->builder;
+    LLVMTypeRef params[] = {m->pointer, m->i32, m->i64};
+    LLVMTypeRef type = LLVMFunctionType(m->i32, params, 3, false);
+    LLVMValueRef saved = e->fn, fn = e->fn = make_helper(e, "step_end", type);
+    LLVMValueRef context = LLVMGetParam(fn, 0);
+    LLVMBasicBlockRef entry = new_block(e, "entry"), report = new_block(e, "report");
+    LLVMBasicBlockRef cancel = new_block(e, "cancel"), look = new_block(e, "look");
+    LLVMBasicBlockRef none = new_block(e, "none");
+    move_to(e, entry);
+    LLVMValueRef profile = load_field(e, m->pointer, context, offsetof(onnxcc_context, profile));
+    LLVMBuildCondBr(b, is_null(e, profile), cancel, report);
+    move_to(e, report);
+    LLVMValueRef user = load_field(e, m->pointer, context, offsetof(onnxcc_context, profile_user));
+    LLVMTypeRef before = LLVMFunctionType(m->i64, &m->pointer, 1, false);
+    LLVMValueRef end = LLVMBuildCall2(b, before, e->before, &context, 1, "");
+    LLVMTypeRef kinds[] = {m->pointer, m->i32, m->i64, m->i64};
+    LLVMValueRef args[] = {user, LLVMGetParam(fn, 1), LLVMGetParam(fn, 2), end};
+    LLVMBuildCall2(b, LLVMFunctionType(m->none, kinds, 4, false), profile, args, 4, "");
+    LLVMBuildBr(b, cancel);
+    move_to(e, cancel);
+    LLVMValueRef flag = load_field(e, m->pointer, context, offsetof(onnxcc_context, cancel));
+    LLVMBuildCondBr(b, is_null(e, flag), none, look);
+    move_to(e, look);
+    LLVMValueRef raised = LLVMBuildLoad2(b, m->i32, flag, "");
+    LLVMSetVolatile(raised, true);
+    LLVMBuildRet(b, raised);
+    move_to(e, none);
+    LLVMBuildRet(b, LLVMConstInt(m->i32, 0, false));
+    e->behind = fn;
+    e->fn = saved;
+}
+
+/* Begin time of a watched step, 0 of others. */
+static LLVMValueRef watch_begin(entry_emitter *e) {
+    LLVMBuilderRef b = e->m->builder;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(b), watch = new_block(e, "watch");
+    LLVMBasicBlockRef step = new_block(e, "step");
+    LLVMBuildCondBr(b, is_null(e, e->context), step, watch);
+    move_to(e, watch);
+    LLVMTypeRef type = LLVMFunctionType(e->m->i64, &e->m->pointer, 1, false);
+    LLVMValueRef begin = LLVMBuildCall2(b, type, e->before, &e->context, 1, "");
+    LLVMBuildBr(b, step);
+    move_to(e, step);
+    LLVMValueRef time = LLVMBuildPhi(b, e->m->i64, "");
+    LLVMValueRef values[] = {number(e, 0), begin};
+    LLVMBasicBlockRef blocks[] = {here, watch};
+    LLVMAddIncoming(time, values, blocks, 2);
+    return time;
+}
+
+static void watch_end(entry_emitter *e, const program_step *s, LLVMValueRef begin) {
+    LLVMBuilderRef b = e->m->builder;
+    LLVMBasicBlockRef watch = new_block(e, "watch"), after = new_block(e, "after");
+    LLVMBuildCondBr(b, is_null(e, e->context), after, watch);
+    move_to(e, watch);
+    LLVMTypeRef params[] = {e->m->pointer, e->m->i32, e->m->i64};
+    LLVMValueRef args[] = {e->context, LLVMConstInt(e->m->i32, s->profile, false), begin};
+    LLVMTypeRef type = LLVMFunctionType(e->m->i32, params, 3, false);
+    LLVMValueRef raised = LLVMBuildCall2(b, type, e->behind, args, 3, "");
+    fail_if(e, LLVMBuildICmp(b, LLVMIntNE, raised, LLVMConstInt(e->m->i32, 0, false), ""),
+            ONNXCC_ERROR_CANCELLED);
+    LLVMBuildBr(b, after);
+    move_to(e, after);
+}
+
+/* ---- calls ---- */
+
+static void put_word(entry_emitter *e, size_t word, LLVMValueRef v) {
+    assert(word < e->frame_words);
+    LLVMBuildStore(e->m->builder, v, at_offset(e, e->frame, number(e, (int64_t)word * 8)));
+}
+
+static LLVMTypeRef task_type(const emit_module *m) {
+    LLVMTypeRef params[] = {m->pointer, m->i64, m->i64};
+    return LLVMFunctionType(m->none, params, 3, false);
+}
+
+static LLVMValueRef task(entry_emitter *e, const char *name) {
+    LLVMValueRef fn = LLVMGetNamedFunction(e->m->module, name);
+    if (fn) return fn;
+    fn = LLVMAddFunction(e->m->module, name, task_type(e->m));
+    LLVMSetVisibility(fn, LLVMHiddenVisibility);
+    return fn;
+}
+
+static void call_task(entry_emitter *e, LLVMValueRef fn, LLVMValueRef count) {
+    LLVMValueRef args[] = {e->frame, number(e, 0), count};
+    LLVMBuildCall2(e->m->builder, task_type(e->m), fn, args, 3, "");
+}
+
+/* Whether a kernel is worth the threads: some ten microseconds of arithmetic or of memory. */
+static bool worth_threads(const program_kernel *k) {
+    enum { FLOPS = 500000, BYTES = 200000 };
+    return k->flops >= FLOPS || k->bytes >= BYTES;
+}
+
+/* context->parallel_for(user, kernel, frame, count) if there is one. */
+static void launch(entry_emitter *e, LLVMValueRef fn, LLVMValueRef count) {
+    emit_module *m = e->m;
+    LLVMBuilderRef b = m->builder;
+    LLVMBasicBlockRef ask = new_block(e, "ask"), split = new_block(e, "split");
+    LLVMBasicBlockRef alone = new_block(e, "alone"), after = new_block(e, "after");
+    LLVMBuildCondBr(b, is_null(e, e->context), alone, ask);
+    move_to(e, ask);
+    LLVMValueRef parallel =
+        load_field(e, m->pointer, e->context, offsetof(onnxcc_context, parallel_for));
+    LLVMBuildCondBr(b, is_null(e, parallel), alone, split);
+    move_to(e, split);
+    LLVMValueRef user =
+        load_field(e, m->pointer, e->context, offsetof(onnxcc_context, parallel_user));
+    LLVMTypeRef params[] = {m->pointer, m->pointer, m->pointer, m->i64};
+    LLVMValueRef args[] = {user, fn, e->frame, count};
+    LLVMBuildCall2(b, LLVMFunctionType(m->none, params, 4, false), parallel, args, 4, "");
+    LLVMBuildBr(b, after);
+    move_to(e, alone);
+    call_task(e, fn, count);
+    LLVMBuildBr(b, after);
+    move_to(e, after);
+}
+
+static void emit_call(entry_emitter *e, const program_step *s) {
+    const program_kernel *k = &e->p->kernels.data[s->kernel];
+    size_t word = 1, count;
+    int64_t iterations;
+    for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, buffer_address(e, s->args[i]));
+    const dim_symbol *symbols = loop_symbols(k->loops, &count);
+    for (size_t i = 0; i < count; i++)
+        put_word(e, word++, build_dim(e, dim_from_symbol(e->p->dims, symbols[i])));
+    LLVMValueRef fn = task(e, e->kernels[s->kernel]);
+    if (!s->iterations) {
+        call_task(e, fn, number(e, 1));
+        return;
+    }
+    bool one = dim_is_const(e->p->dims, s->iterations, &iterations) && iterations <= 1;
+    LLVMValueRef n = build_dim(e, s->iterations);
+    if (!one && worth_threads(k))
+        launch(e, fn, n);
+    else
+        call_task(e, fn, n);
+}
+
+/* Runtime functions are tasks too: frame, buffers, then the attribute words. */
+static void emit_runtime(entry_emitter *e, const program_step *s) {
+    size_t word = 1;
+    for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, buffer_address(e, s->args[i]));
+    for (uint32_t i = 0; i < s->constant_count; i++)
+        put_word(e, word++, number(e, s->constants[i]));
+    call_task(e, task(e, s->callee), number(e, 1));
+}
+
+/* ---- steps ---- */
+
+static void emit_steps(entry_emitter *e, const program_step *s);
+
+static LLVMValueRef load_bool(entry_emitter *e, uint32_t buffer) {
+    LLVMValueRef v = LLVMBuildLoad2(e->m->builder, e->m->i8, buffer_address(e, buffer), "");
+    return LLVMBuildICmp(e->m->builder, LLVMIntNE, v, LLVMConstInt(e->m->i8, 0, false), "");
+}
+
+static LLVMValueRef load_word(entry_emitter *e, uint32_t buffer) {
+    return LLVMBuildLoad2(e->m->builder, e->m->i64, buffer_address(e, buffer), "");
+}
+
+static void emit_if(entry_emitter *e, const program_step *s) {
+    LLVMBasicBlockRef then = new_block(e, "then"), otherwise = new_block(e, "else");
+    LLVMBasicBlockRef after = new_block(e, "after");
+    LLVMBuildCondBr(e->m->builder, load_bool(e, s->condition), then, otherwise);
+    move_to(e, then);
+    e->serial++;
+    emit_steps(e, s->body);
+    LLVMBuildBr(e->m->builder, after);
+    move_to(e, otherwise);
+    e->serial++;
+    emit_steps(e, s->otherwise);
+    LLVMBuildBr(e->m->builder, after);
+    move_to(e, after);
+    e->serial++;
+}
+
+static void emit_loop(entry_emitter *e, const program_step *s) {
+    emit_module *m = e->m;
+    LLVMBuilderRef b = m->builder;
+    LLVMValueRef trips = s->trip_count == UINT32_MAX ? NULL : load_word(e, s->trip_count);
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(b), head = new_block(e, "head");
+    LLVMBasicBlockRef test = new_block(e, "test"), body = new_block(e, "body");
+    LLVMBasicBlockRef after = new_block(e, "after");
+    LLVMBuildBr(b, head);
+    move_to(e, head);
+    LLVMValueRef i = LLVMBuildPhi(b, m->i64, "i");
+    if (trips)
+        LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, i, trips, ""), test, after);
+    else
+        LLVMBuildBr(b, test);
+    move_to(e, test);
+    e->serial++;
+    if (s->condition != UINT32_MAX)
+        LLVMBuildCondBr(b, load_bool(e, s->condition), body, after);
+    else
+        LLVMBuildBr(b, body);
+    move_to(e, body);
+    if (s->iteration != UINT32_MAX) LLVMBuildStore(b, i, buffer_address(e, s->iteration));
+    e->serial++;
+    emit_steps(e, s->body);
+    LLVMValueRef next = LLVMBuildAdd(b, i, number(e, 1), "");
+    LLVMValueRef values[] = {number(e, 0), next};
+    LLVMBasicBlockRef blocks[] = {here, LLVMGetInsertBlock(b)};
+    LLVMBuildBr(b, head);
+    LLVMAddIncoming(i, values, blocks, 2);
+    move_to(e, after);
+    e->serial++;
+}
+
+static void emit_symbol(entry_emitter *e, const program_step *s) {
+    LLVMValueRef v = load_word(e, s->args[0]);
+    check_bounds(e, s->symbol, v);
+    LLVMBuildStore(e->m->builder, v, e->symbols[s->symbol]);
+    e->serial++;
+}
+
+static void emit_step(entry_emitter *e, const program_step *s) {
+    LLVMBuilderRef b = e->m->builder;
+    LLVMValueRef begin = NULL, bytes;
+    bool watched = s->kind == STEP_CALL || s->kind == STEP_RUNTIME;
+    e->serial++;
+    if (watched) begin = watch_begin(e);
+    switch (s->kind) {
+    case STEP_CALL: emit_call(e, s); break;
+    case STEP_RUNTIME: emit_runtime(e, s); break;
+    case STEP_IF: emit_if(e, s); break;
+    case STEP_LOOP: emit_loop(e, s); break;
+    case STEP_ZERO:
+        bytes = build_dim(e, e->p->buffers.data[s->args[0]].bytes);
+        LLVMBuildMemSet(b, buffer_address(e, s->args[0]), LLVMConstInt(e->m->i8, 0, false), bytes,
+                        1);
+        break;
+    case STEP_COPY:
+        bytes = build_dim(e, e->p->buffers.data[s->args[0]].bytes);
+        LLVMBuildMemCpy(b, buffer_address(e, s->args[0]), 1, buffer_address(e, s->args[1]), 1,
+                        bytes);
+        break;
+    case STEP_SYMBOL: emit_symbol(e, s); break;
+    }
+    if (watched) watch_end(e, s, begin);
+}
+
+static void emit_steps(entry_emitter *e, const program_step *s) {
+    for (; s; s = s->next) emit_step(e, s);
+}
+
+static void find_late(entry_emitter *e, const program_step *s) {
+    for (; s; s = s->next) {
+        size_t words = (size_t)s->arg_count + s->constant_count + 1, count = 0;
+        if (s->kind == STEP_SYMBOL) e->late[s->symbol] = true;
+        if (s->kind == STEP_CALL) loop_symbols(e->p->kernels.data[s->kernel].loops, &count);
+        if (words + count > e->frame_words) e->frame_words = words + count;
+        find_late(e, s->body);
+        find_late(e, s->otherwise);
+    }
+}
+
+/* ---- the function ---- */
+
+static void make_variables(entry_emitter *e) {
+    emit_module *m = e->m;
+    LLVMBuilderRef b = m->builder;
+    size_t n = dim_symbol_count(e->p->dims);
+    e->late = ARENA_ARRAY(m->scratch, bool, n + 1);
+    e->symbols = ARENA_ARRAY(m->scratch, LLVMValueRef, n + 1);
+    e->frame_words = 1;
+    find_late(e, e->p->steps);
+    for (size_t s = 0; s < n; s++) {
+        int64_t low, high;
+        dim_symbol_bounds(e->p->dims, (dim_symbol)s, &low, &high);
+        e->symbols[s] = LLVMBuildAlloca(b, m->i64, "symbol");
+        LLVMBuildStore(b, number(e, low), e->symbols[s]);
+    }
+    e->result = LLVMBuildAlloca(b, m->i32, "result");
+    e->state = LLVMBuildAlloca(b, LLVMArrayType2(m->i8, sizeof(onnxcc_state)), "state");
+    LLVMSetAlignment(e->state, 8);
+    e->frame = LLVMBuildAlloca(b, LLVMArrayType2(m->i64, e->frame_words), "frame");
+    LLVMSetAlignment(e->frame, 16);
+    LLVMBuildStore(b, LLVMConstInt(m->i32, ONNXCC_OK, false), e->state);
+    put_word(e, 0, e->state);
+}
+
+void emit_entry(emit_module *m, const program *p, const char *const *kernels, const char *run_name,
+                bool weights_in_file) {
+    entry_emitter e = {.m = m, .p = p, .kernels = kernels, .serial = 1};
+    LLVMTypeRef params[] = {m->pointer, m->pointer, m->pointer, m->pointer};
+    LLVMTypeRef type = LLVMFunctionType(m->i32, params, 4, false);
+    make_before(&e);
+    make_behind(&e);
+    e.fn = LLVMAddFunction(m->module, run_name, type);
+    emit_function_attributes(m, e.fn);
+    e.inputs = LLVMGetParam(e.fn, 0);
+    e.outputs = LLVMGetParam(e.fn, 1);
+    e.arena = LLVMGetParam(e.fn, 2);
+    e.context = LLVMGetParam(e.fn, 3);
+    LLVMBasicBlockRef entry = new_block(&e, "entry"), steps = new_block(&e, "steps");
+    e.exit = new_block(&e, "exit");
+    move_to(&e, entry);
+    make_variables(&e);
+    declare_weights(&e, weights_in_file);
+    if (p->inputs.count || p->symbols.count)
+        fail_if(&e, is_null(&e, e.inputs), ONNXCC_ERROR_NULL_POINTER);
+    if (p->outputs.count) fail_if(&e, is_null(&e, e.outputs), ONNXCC_ERROR_NULL_POINTER);
+    if (weights_in_file && p->weight_bytes)
+        fail_if(&e, is_null(&e, e.weights), ONNXCC_ERROR_NULL_POINTER);
+    read_symbols(&e);
+    e.early = LLVMGetInsertBlock(m->builder);
+    LLVMBasicBlockRef checks = new_block(&e, "checks");
+    LLVMBuildBr(m->builder, checks);
+    move_to(&e, checks);
+    check_pointers(&e, e.inputs, true);
+    check_pointers(&e, e.outputs, false);
+    check_arena(&e);
+    LLVMBuildBr(m->builder, steps);
+    move_to(&e, steps);
+    emit_steps(&e, p->steps);
+    LLVMValueRef status = LLVMBuildLoad2(m->builder, m->i32, e.state, "");
+    LLVMBuildStore(m->builder, status, e.result);
+    LLVMBuildBr(m->builder, e.exit);
+    move_to(&e, e.exit);
+    LLVMBuildRet(m->builder, LLVMBuildLoad2(m->builder, m->i32, e.result, ""));
+}
+
+void emit_dispatch(emit_module *m, const char *run_name, const char *const *entries,
+                   const int *vector_bytes, size_t count) {
+    LLVMBuilderRef b = m->builder;
+    LLVMTypeRef params[] = {m->pointer, m->pointer, m->pointer, m->pointer};
+    LLVMTypeRef type = LLVMFunctionType(m->i32, params, 4, false);
+    LLVMTypeRef level_type = LLVMFunctionType(m->i32, NULL, 0, false);
+    LLVMValueRef fn = LLVMAddFunction(m->module, run_name, type);
+    LLVMValueRef level = LLVMAddFunction(m->module, "onnxcc_cpu_vector_bytes", level_type);
+    emit_function_attributes(m, fn);
+    LLVMValueRef args[4];
+    for (unsigned i = 0; i < 4; i++) args[i] = LLVMGetParam(fn, i);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(m->context, fn, "entry"));
+    LLVMValueRef has = LLVMBuildCall2(b, level_type, level, NULL, 0, "");
+    for (size_t i = count; i-- > 0;) {
+        LLVMBasicBlockRef use = LLVMAppendBasicBlockInContext(m->context, fn, "use");
+        LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(m->context, fn, "next");
+        LLVMValueRef needs = LLVMConstInt(m->i32, (unsigned)vector_bytes[i], false);
+        LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGE, has, needs, ""), use, next);
+        LLVMPositionBuilderAtEnd(b, use);
+        LLVMValueRef entry = LLVMAddFunction(m->module, entries[i], type);
+        LLVMSetVisibility(entry, LLVMHiddenVisibility);
+        LLVMValueRef status = LLVMBuildCall2(b, type, entry, args, 4, "");
+        LLVMSetTailCall(status, true);
+        LLVMBuildRet(b, status);
+        LLVMPositionBuilderAtEnd(b, next);
+    }
+    LLVMBuildRet(b, LLVMConstInt(m->i32, ONNXCC_ERROR_UNSUPPORTED_CPU, false));
+}

@@ -167,16 +167,28 @@ static bool import_outputs(importer *im, const Onnx__GraphProto *p, region_id r,
     return ok;
 }
 
+/* Goes on after a bad node, to report them all; its outputs have no type, and those who read them
+ * keep still. */
+static void import_nodes(importer *im, const Onnx__GraphProto *p, region_id r,
+                         import_scope *scope) {
+    import_scope declared = {.outer = NULL};
+    const importer outer = *im;
+    im->proto = p;
+    im->declared = &declared;
+    for (size_t i = 0; i < p->n_output; i++)
+        import_add_name(im->g->memory, &declared, import_text(p->output[i]->name),
+                        (value_id)(i + 1));
+    for (size_t i = 0; i < p->n_node; i++) (void)import_one_node(im, p->node[i], r, scope);
+    im->proto = outer.proto;
+    im->declared = outer.declared;
+}
+
 bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope) {
     if (++im->depth > MAX_GRAPH_DEPTH)
         return diag_error(im->g->diag, NULL, NULL, NULL, "graphs are nested deeper than %d",
                           MAX_GRAPH_DEPTH);
     bool ok = import_initializers(im, p, scope) && import_inputs(im, p, r, scope);
-    for (size_t i = 0; ok && i < p->n_node; i++) {
-        /* Go on after a bad node, to report them all; its outputs have no type, and those who read
-         * them keep still. */
-        (void)import_one_node(im, p->node[i], r, scope);
-    }
+    if (ok) import_nodes(im, p, r, scope);
     ok = ok && import_outputs(im, p, r, scope);
     im->depth--;
     return ok;
@@ -275,8 +287,7 @@ graph *import_model(const char *path, const import_options *options, arena *a, d
     const Onnx__GraphProto *p = m->proto->graph;
     bool ok = import_initializers(&im, p, &scope) && import_inputs(&im, p, GRAPH_MAIN, &scope);
     if (ok) fix_inputs(im.g);
-    for (size_t i = 0; ok && i < p->n_node; i++)
-        (void)import_one_node(&im, p->node[i], GRAPH_MAIN, &scope);
+    if (ok) import_nodes(&im, p, GRAPH_MAIN, &scope);
     ok = ok && !d->error_count && import_outputs(&im, p, GRAPH_MAIN, &scope);
     return ok && !d->error_count && graph_sort(im.g) ? im.g : NULL;
 }

@@ -33,7 +33,10 @@ typedef struct {
     size_t opset_count;
     const import_call *call; /* NULL in the model's own graphs */
     int depth;               /* of nested functions and graphs */
-    size_t expanded;         /* nodes made so far */
+    /* The graph that the nodes stand in, and its outputs by name (their number, plus one). */
+    const Onnx__GraphProto *proto;
+    const import_scope *declared;
+    size_t expanded; /* nodes made so far */
 } importer;
 
 /* A node on its way in: what upgrades rewrite. Inputs and attributes are the importer's own arrays.

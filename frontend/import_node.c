@@ -355,13 +355,30 @@ static bool import_operands(importer *im, const Onnx__NodeProto *p, import_node 
     return ok;
 }
 
+/* The type that the graph declares for a result, if it is one of its outputs and its dimensions are
+ * constants: inference falls back on it where only the data would tell a dimension. */
+static type declared_type(importer *im, const char *name) {
+    const type none = {.kind = TYPE_NONE, .rank = -1};
+    value_id i = im->call ? 0 : import_find_name(im->declared, name);
+    const Onnx__TypeProto *p = i ? im->proto->output[i - 1]->type : NULL;
+    if (!p || p->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) return none;
+    const Onnx__TensorShapeProto *shape = p->tensor_type->shape;
+    if (!shape || p->tensor_type->elem_type <= 0) return none;
+    for (size_t a = 0; a < shape->n_dim; a++)
+        if (shape->dim[a]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
+            shape->dim[a]->dim_value < 1 || shape->dim[a]->dim_value > DIM_MAX)
+            return none;
+    type t;
+    return import_type(im, p, name, &t) ? t : none;
+}
+
 static bool import_results(importer *im, const Onnx__NodeProto *p, import_node *n,
                            import_scope *scope) {
     bool ok = true;
     for (size_t i = 0; i < p->n_output; i++) {
         const char *name = import_text(p->output[i]);
         if (!*name) continue;
-        n->outputs[i] = graph_add_value(im->g, name, (type){.kind = TYPE_NONE, .rank = -1});
+        n->outputs[i] = graph_add_value(im->g, name, declared_type(im, name));
         if (!import_add_name(im->g->memory, scope, name, n->outputs[i]))
             ok = import_error(im, n, NULL, "its output %s has the name of another value", name);
     }

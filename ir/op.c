@@ -204,9 +204,6 @@ void op_set_type(graph *g, node_id n, uint32_t output, type t) {
         dim *dims = ARENA_ARRAY(g->memory, dim, (size_t)t.rank);
         memcpy(dims, t.dims, (size_t)t.rank * sizeof *dims);
         bool same_rank = old->kind == TYPE_TENSOR && old->rank == t.rank;
-        for (int i = 0; same_rank && i < t.rank; i++)
-            if (dim_is_const(g->dims, old->dims[i], NULL) && !dim_is_const(g->dims, dims[i], NULL))
-                dims[i] = old->dims[i];
         if (same_rank && !t.layout) t.layout = old->layout;
         t.dims = dims;
     }

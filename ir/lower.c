@@ -278,14 +278,18 @@ static void physical_index(lower *l, const type *t, const loop_expr *index, loop
     }
 }
 
+/* Whether an index runs over the padding lanes of a blocked result. */
+static bool overhangs(const lower *l, loop_expr index) {
+    for (size_t i = 0; i < l->overhanging.count; i++)
+        if (loop_uses_var(l->k, index, l->overhanging.data[i])) return true;
+    return false;
+}
+
 /* Keeps an index that runs over padding lanes inside a value that has no such padding. */
 static loop_expr clamp_overhang(lower *l, const type *t, int axis, loop_expr index) {
     if (t->layout && t->layout->block_axis == axis) return index;
-    for (size_t i = 0; i < l->overhanging.count; i++)
-        if (loop_uses_var(l->k, index, l->overhanging.data[i]))
-            return loop_min(l->k, index,
-                            loop_sub(l->k, loop_dim(l->k, t->dims[axis]), loop_int(l->k, 1)));
-    return index;
+    if (!overhangs(l, index)) return index;
+    return loop_min(l->k, index, loop_sub(l->k, loop_dim(l->k, t->dims[axis]), loop_int(l->k, 1)));
 }
 
 /* ---- reading ---- */
@@ -430,7 +434,12 @@ static bool index_is_inside(lower *l, const type *t, int axis, loop_expr index, 
     }
     loop_range(l->k, index, &low, &high);
     if (low < -before) return false;
-    if (dim_is_const(l->g->dims, t->dims[axis], &n)) return high < n + after;
+    if (dim_is_const(l->g->dims, t->dims[axis], &n)) {
+        /* What padding lanes compute from padding nobody reads. */
+        if (t->layout && t->layout->block_axis == axis && overhangs(l, index))
+            after = (t->layout->block - n % t->layout->block) % t->layout->block;
+        return high < n + after;
+    }
     if (before || after) return true;
     loop_expr over = loop_sub(l->k, index, loop_dim(l->k, t->dims[axis]));
     loop_range(l->k, over, &low, &high);

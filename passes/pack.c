@@ -93,6 +93,22 @@ static bool pack_gemm(packer *p, node_id n) {
     return replace_by_linear(p, n, a, b, c);
 }
 
+/* Internal operators have their weights in rows already: Linear, and the steps of the recurrent
+ * operators. */
+static void pack_weights(packer *p, node_id n) {
+    static const char *const names[] = {"Linear", "LstmRecurrence", "GruRecurrence",
+                                        "RnnRecurrence"};
+    const node nd = *graph_node(p->g, n);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(nd.op->name, names[i]) != 0) continue;
+        const type *t = graph_type(p->g, nd.inputs[1]);
+        if (t->layout || t->dtype != DTYPE_F32) return;
+        value_id made = packed(p, n, nd.inputs[1]);
+        graph_node(p->g, n)->inputs[1] = made;
+        p->changes++;
+    }
+}
+
 static bool pack_region(packer *p, region_id r) {
     LIST(node_id) order = {0};
     bool ok = true;
@@ -102,6 +118,7 @@ static bool pack_region(packer *p, region_id r) {
         const node nd = *graph_node(p->g, order.data[i]);
         for (uint32_t j = 0; j < nd.attr_count; j++)
             if (nd.attrs[j].kind == ATTR_REGION) ok &= pack_region(p, (region_id)nd.attrs[j].i);
+        if (strcmp(nd.op->domain, OP_INTERNAL) == 0) pack_weights(p, order.data[i]);
         if (*nd.op->domain) continue;
         if (strcmp(nd.op->name, "MatMul") == 0) ok &= pack_matmul(p, order.data[i]);
         if (strcmp(nd.op->name, "Gemm") == 0) ok &= pack_gemm(p, order.data[i]);

@@ -12,5 +12,6 @@
     X(recurrence)                                                                                  \
     X(recurrent)                                                                                   \
     X(resize)                                                                                      \
+    X(roi)                                                                                         \
     X(sample)                                                                                      \
     X(softmax)

@@ -419,7 +419,9 @@ static loop_expr element_resize(lower *l, node_id n, uint32_t output, const loop
 
 /* ---- antialias: one axis at a time ---- */
 
-/* Resizes one axis after the other, in floats, by the internal operator ResizeAxis. */
+/* Resizes one axis after the other, in floats, by the internal operator ResizeAxis. Its attribute
+ * scale is the least that the scale can be; where only the data tell it, it is element scale_at of
+ * input 1. */
 static bool expand_resize(graph *g, node_id n) {
     resize r;
     dim dims[TENSOR_MAX_RANK];
@@ -443,22 +445,26 @@ static bool expand_resize(graph *g, node_id n) {
             in < 1)
             return op_error(g, n, "fix the dimensions with --dim",
                             "antialias needs constant dimensions");
-        if (!known_scale(g, &r, i, &scale)) {
-            if (r.scales) return op_error(g, n, NULL, "antialias needs constant scales");
+        bool known = known_scale(g, &r, i, &scale);
+        if (!known) {
             scale = (double)out / (double)in;
-            if (r.policy != POLICY_STRETCH && sizes && policy_scale(g, &r, x.dims, sizes, &common))
+            if (r.sizes && r.policy != POLICY_STRETCH && sizes &&
+                policy_scale(g, &r, x.dims, sizes, &common))
                 scale = common;
         }
-        if (scale == 1 && in == out) continue;
+        known |= !r.scales;
+        if (known && scale == 1 && in == out) continue;
         if (!(scale > 1e-4)) return op_error(g, n, NULL, "scale %g is too small", scale);
-        attr *all = ARENA_ARRAY(g->memory, attr, nd.attr_count + 3);
+        attr *all = ARENA_ARRAY(g->memory, attr, nd.attr_count + 4);
         memcpy(all, nd.attrs, nd.attr_count * sizeof *all);
         all[nd.attr_count] = attr_int("axis", i);
         all[nd.attr_count + 1] = attr_int("size", out);
         all[nd.attr_count + 2] = attr_float("scale", scale);
+        all[nd.attr_count + 3] = attr_int("scale_at", r.position[i]);
+        value_id inputs[] = {at, r.scales};
         if (!at) return false;
-        at =
-            graph_build(g, nd.region, n, OP_INTERNAL, "ResizeAxis", 1, &at, nd.attr_count + 3, all);
+        at = graph_build(g, nd.region, n, OP_INTERNAL, "ResizeAxis", known ? 1 : 2, inputs,
+                         nd.attr_count + 4, all);
     }
     at = kit_build_cast(g, n, at, x.dtype);
     if (!at) return false;
@@ -508,7 +514,9 @@ static void nest_axis(lower *l, node_id n) {
     double shrink = scale < 1 ? scale : 1;
     int64_t first = (int64_t)floor(-reach / shrink) + 1, taps = 2 - 2 * first;
     axis_scale s = {.in = lower_dim(l, x, axis), .out = lower_dim(l, y, axis)};
-    s.scale = f64(l, scale);
+    value_id scales = graph_input(g, n, 1);
+    s.scale = scales ? read_list(l, scales, (int)node_attr_int(&nd, "scale_at", 0)) : f64(l, scale);
+    loop_expr spread = loop_min(k, s.scale, f64(l, 1));
     loop_expr index[LOOP_MAX_RANK], at[LOOP_MAX_RANK];
     lower_loops(l, y, index);
     loop_expr position = source_position(l, &r, &s, index[axis]);
@@ -519,7 +527,7 @@ static void nest_axis(lower *l, node_id n) {
     loop_expr step = lower_begin(l, LOOP_REDUCE, "r", loop_int(k, taps));
     loop_expr tap = loop_add(k, loop_add(k, base, step), loop_int(k, first));
     loop_expr distance = kit_op1(l, LOOP_ABS, loop_sub(k, to_f64(l, tap), position));
-    loop_expr weight = tap_weight(l, &r, loop_mul(k, distance, f64(l, shrink)));
+    loop_expr weight = tap_weight(l, &r, loop_mul(k, distance, spread));
     if (r.exclude_outside) {
         loop_expr inside =
             loop_and(k, kit_op2(l, LOOP_LE, loop_int(k, 0), tap), loop_lt(k, tap, s.in));

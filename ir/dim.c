@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FACTORS = 16, MAX_DEPTH = 64 };
+/* The most nodes that an expression may have, written out as a tree. Everything that walks one is
+ * bounded by it; what would be larger becomes a symbol of its own. Models that mean well stay far
+ * below. */
+enum { MAX_SIZE = 2000 };
 
 /* coefficient * product of atoms; atoms are ids in ascending order. */
 typedef struct {
@@ -23,6 +26,7 @@ typedef struct {
     uint32_t count;    /* terms; an atom is one term of itself */
     const term *terms; /* sorted by atoms, the constant last */
     uint32_t hash;
+    uint32_t size; /* nodes of the tree, at most MAX_SIZE */
 } expression;
 
 typedef struct {
@@ -126,6 +130,11 @@ static dim append(dim_table *t, expression e) {
     return d;
 }
 
+/* What stands for an expression that nobody could handle: a value unknown until run time. */
+static dim too_large(dim_table *t, int64_t low) {
+    return dim_fresh_symbol(t, "large", low, DIM_MAX);
+}
+
 static dim intern_atom(dim_table *t, dim_op op, dim a, dim b, int64_t value) {
     expression e = {.op = op, .a = a, .b = b, .value = value};
     e.hash = hash_of(&e);
@@ -141,6 +150,8 @@ static dim intern_atom(dim_table *t, dim_op op, dim a, dim b, int64_t value) {
     }
     e.terms = own;
     e.count = op == DIM_CONST && value == 0 ? 0 : 1;
+    e.size = 1 + (a ? t->items.data[a].size + t->items.data[b].size : 0);
+    if (e.size > MAX_SIZE) return too_large(t, -DIM_MAX);
     return append(t, e);
 }
 
@@ -158,12 +169,52 @@ dim_table *dim_table_create(arena *a) {
 
 /* ---- polynomials ---- */
 
-static int compare_terms(const void *x, const void *y) {
-    const term *p = x, *q = y;
+static int compare_terms(const dim_table *t, const term *p, const term *q);
+
+/* An order of expressions by content, so that it does not depend on which was made first: symbols
+ * in the order of their table, then the others. */
+static int compare(const dim_table *t, dim a, dim b) {
+    if (a == b) return 0;
+    const expression *x = &t->items.data[a], *y = &t->items.data[b];
+    if (x->op != y->op) return x->op < y->op ? -1 : 1;
+    if (x->op == DIM_CONST || x->op == DIM_SYMBOL) return x->value < y->value ? -1 : 1;
+    if (x->op == DIM_ADD || x->op == DIM_MUL) {
+        for (uint32_t i = 0; i < x->count && i < y->count; i++) {
+            int order = compare_terms(t, &x->terms[i], &y->terms[i]);
+            if (order) return order;
+            int64_t p = x->terms[i].coefficient, q = y->terms[i].coefficient;
+            if (p != q) return p < q ? -1 : 1;
+        }
+        return x->count < y->count ? -1 : 1;
+    }
+    int order = compare(t, x->a, y->a);
+    return order ? order : compare(t, x->b, y->b);
+}
+
+/* By atoms, the constant last; 0 for terms that differ in their coefficient alone. */
+static int compare_terms(const dim_table *t, const term *p, const term *q) {
     if (!p->count || !q->count) return (p->count == 0) - (q->count == 0);
-    for (uint32_t i = 0; i < p->count && i < q->count; i++)
-        if (p->atoms[i] != q->atoms[i]) return p->atoms[i] < q->atoms[i] ? -1 : 1;
+    for (uint32_t i = 0; i < p->count && i < q->count; i++) {
+        int order = compare(t, p->atoms[i], q->atoms[i]);
+        if (order) return order;
+    }
     return (p->count < q->count) - (p->count > q->count);
+}
+
+static int order_terms(const void *x, const void *y, void *t) {
+    return compare_terms(t, x, y);
+}
+
+static int order_atoms(const void *x, const void *y, void *t) {
+    return compare(t, *(const dim *)x, *(const dim *)y);
+}
+
+static uint32_t size_of_terms(const dim_table *t, const term *terms, uint32_t count) {
+    uint32_t size = count;
+    for (uint32_t i = 0; i < count && size <= MAX_SIZE; i++)
+        for (uint32_t j = 0; j < terms[i].count && size <= MAX_SIZE; j++)
+            size += t->items.data[terms[i].atoms[j]].size + 1;
+    return size;
 }
 
 static dim intern_terms(dim_table *t, const term *terms, uint32_t count);
@@ -188,6 +239,7 @@ static dim intern_term(dim_table *t, term s) {
     term *kept = ARENA_NEW(t->memory, term);
     *kept = (term){s.coefficient, s.count, atoms};
     e.terms = kept;
+    e.size = size_of_terms(t, kept, 1);
     return append(t, e);
 }
 
@@ -204,20 +256,22 @@ static dim intern_terms(dim_table *t, const term *terms, uint32_t count) {
     term *kept = ARENA_ARRAY(t->memory, term, count);
     memcpy(kept, terms, count * sizeof *kept);
     e.terms = kept;
+    e.size = size_of_terms(t, kept, count);
     return append(t, e);
 }
 
 static dim normalise(dim_table *t, term *terms, uint32_t count) {
-    qsort(terms, count, sizeof *terms, compare_terms);
+    qsort_r(terms, count, sizeof *terms, order_terms, t);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (kept && compare_terms(&terms[kept - 1], &terms[i]) == 0)
+        if (kept && compare_terms(t, &terms[kept - 1], &terms[i]) == 0)
             terms[kept - 1].coefficient =
                 add_sat(terms[kept - 1].coefficient, terms[i].coefficient);
         else
             terms[kept++] = terms[i];
         if (kept && terms[kept - 1].coefficient == 0) kept--;
     }
+    if (size_of_terms(t, terms, kept) > MAX_SIZE) return too_large(t, -DIM_MAX);
     return intern_terms(t, terms, kept);
 }
 
@@ -234,13 +288,10 @@ dim dim_add(dim_table *t, dim a, dim b) {
     return normalise(t, terms, x.count + y.count);
 }
 
-static int compare_ids(const void *x, const void *y) {
-    dim a = *(const dim *)x, b = *(const dim *)y;
-    return a < b ? -1 : a > b;
-}
-
 dim dim_mul(dim_table *t, dim a, dim b) {
     expression x = *get(t, a), y = *get(t, b);
+    if (x.count * y.count > MAX_SIZE || x.size + y.size > MAX_SIZE)
+        return too_large(t, dim_low(t, a) >= 0 && dim_low(t, b) >= 0 ? 0 : -DIM_MAX);
     term *terms = ARENA_ARRAY(t->memory, term, (size_t)x.count * y.count);
     uint32_t n = 0;
     for (uint32_t i = 0; i < x.count; i++)
@@ -249,7 +300,7 @@ dim dim_mul(dim_table *t, dim a, dim b) {
             dim *atoms = ARENA_ARRAY(t->memory, dim, p->count + q->count);
             if (p->count) memcpy(atoms, p->atoms, p->count * sizeof *atoms);
             if (q->count) memcpy(atoms + p->count, q->atoms, q->count * sizeof *atoms);
-            qsort(atoms, p->count + q->count, sizeof *atoms, compare_ids);
+            qsort_r(atoms, p->count + q->count, sizeof *atoms, order_atoms, t);
             terms[n++] =
                 (term){mul_sat(p->coefficient, q->coefficient), p->count + q->count, atoms};
         }
@@ -262,14 +313,14 @@ dim dim_sub(dim_table *t, dim a, dim b) {
 
 /* ---- bounds ---- */
 
-static void bounds(const dim_table *t, dim d, int depth, int64_t *low, int64_t *high);
+static void bounds(const dim_table *t, dim d, int64_t *low, int64_t *high);
 
 static void widen(int64_t v, int64_t *low, int64_t *high) {
     if (v < *low) *low = v;
     if (v > *high) *high = v;
 }
 
-static void atom_bounds(const dim_table *t, dim d, int depth, int64_t *low, int64_t *high) {
+static void atom_bounds(const dim_table *t, dim d, int64_t *low, int64_t *high) {
     const expression *e = get(t, d);
     int64_t al, ah, bl, bh;
     *low = -DIM_MAX;
@@ -279,9 +330,8 @@ static void atom_bounds(const dim_table *t, dim d, int depth, int64_t *low, int6
         *high = t->symbols.data[e->value].high;
         return;
     }
-    if (depth > MAX_DEPTH) return;
-    bounds(t, e->a, depth + 1, &al, &ah);
-    bounds(t, e->b, depth + 1, &bl, &bh);
+    bounds(t, e->a, &al, &ah);
+    bounds(t, e->b, &bl, &bh);
     switch (e->op) {
     case DIM_MIN:
         *low = al < bl ? al : bl;
@@ -309,14 +359,14 @@ static void atom_bounds(const dim_table *t, dim d, int depth, int64_t *low, int6
     }
 }
 
-static void bounds(const dim_table *t, dim d, int depth, int64_t *low, int64_t *high) {
+static void bounds(const dim_table *t, dim d, int64_t *low, int64_t *high) {
     const expression *e = get(t, d);
     *low = *high = 0;
     for (uint32_t i = 0; i < e->count; i++) {
         int64_t pl = e->terms[i].coefficient, ph = pl;
         for (uint32_t j = 0; j < e->terms[i].count; j++) {
             int64_t al, ah, nl = INT64_MAX, nh = INT64_MIN;
-            atom_bounds(t, e->terms[i].atoms[j], depth, &al, &ah);
+            atom_bounds(t, e->terms[i].atoms[j], &al, &ah);
             widen(mul_sat(pl, al), &nl, &nh);
             widen(mul_sat(pl, ah), &nl, &nh);
             widen(mul_sat(ph, al), &nl, &nh);
@@ -324,20 +374,20 @@ static void bounds(const dim_table *t, dim d, int depth, int64_t *low, int64_t *
             pl = nl;
             ph = nh;
         }
-        *low = add_sat(*low, pl);
+        *low = *low == -DIM_MAX || pl == -DIM_MAX ? -DIM_MAX : add_sat(*low, pl);
         *high = *high == DIM_MAX || ph == DIM_MAX ? DIM_MAX : add_sat(*high, ph);
     }
 }
 
 int64_t dim_low(const dim_table *t, dim d) {
     int64_t low, high;
-    bounds(t, d, 0, &low, &high);
+    bounds(t, d, &low, &high);
     return low;
 }
 
 int64_t dim_high(const dim_table *t, dim d) {
     int64_t low, high;
-    bounds(t, d, 0, &low, &high);
+    bounds(t, d, &low, &high);
     return high;
 }
 
@@ -398,22 +448,51 @@ static bool within(dim_table *t, dim a, dim b) {
     return dim_low(t, a) >= 0 && dim_low(t, dim_sub(t, b, a)) >= 1;
 }
 
+/* floor((g*x + c) / (g*m)) is floor((x + floor(c/g)) / m): takes out the greatest such g. */
+static void reduce_quotient(dim_table *t, dim *a, dim *b) {
+    expression x = *get(t, *a);
+    int64_t g = get(t, *b)->value, m = g;
+    for (uint32_t i = 0; i < x.count; i++)
+        for (int64_t c = x.terms[i].count ? x.terms[i].coefficient : 0; c;) {
+            int64_t r = g % c;
+            g = c;
+            c = r;
+        }
+    if (g < 0) g = -g;
+    if (g < 2) return;
+    term *terms = ARENA_ARRAY(t->memory, term, x.count);
+    for (uint32_t i = 0; i < x.count; i++)
+        terms[i] =
+            (term){floordiv_int(x.terms[i].coefficient, g), x.terms[i].count, x.terms[i].atoms};
+    *a = normalise(t, terms, x.count);
+    *b = dim_const(t, m / g);
+}
+
+/* The quotient of what holds no whole multiple of b. floor((floor(x/m) + c) / k) is
+ * floor((x + c*m) / (m*k)). */
+static dim quotient_atom(dim_table *t, dim a, dim b) {
+    expression x = *get(t, a);
+    int64_t m, k;
+    bool single = x.count == 1 || (x.count == 2 && !x.terms[1].count);
+    if (single && x.terms[0].count == 1 && x.terms[0].coefficient == 1 && dim_is_const(t, b, &k)) {
+        expression inner = *get(t, x.terms[0].atoms[0]);
+        int64_t c = x.count == 2 ? x.terms[1].coefficient : 0;
+        if (inner.op == DIM_FLOORDIV && dim_is_const(t, inner.b, &m) && m > 0 && k > 0 &&
+            mul_sat(m, k) < DIM_MAX && mul_sat(c, m) < DIM_MAX)
+            return dim_floordiv(t, dim_add(t, inner.a, dim_const(t, c * m)), dim_const(t, m * k));
+    }
+    return intern_atom(t, DIM_FLOORDIV, a, b, 0);
+}
+
 dim dim_floordiv(dim_table *t, dim a, dim b) {
     int64_t x, y;
     dim quotient, rest;
-    if (dim_is_const(t, b, &y) && y == 1) return a;
     if (dim_is_const(t, a, &x) && dim_is_const(t, b, &y)) return dim_const(t, floordiv_int(x, y));
+    if (dim_is_const(t, b, &y) && y > 1) reduce_quotient(t, &a, &b);
+    if (dim_equals_const(t, b, 1)) return a;
     if (a == b && dim_low(t, b) >= 1) return dim_const(t, 1);
-    if (split_multiples(t, a, b, &quotient, &rest)) {
-        if (within(t, rest, b)) return quotient;
-        expression r = *get(t, rest);
-        if (r.op == DIM_FLOORDIV && dim_is_const(t, b, &y) && y > 0 && dim_is_const(t, r.b, &x) &&
-            x > 0)
-            rest = dim_floordiv(t, r.a, dim_const(t, mul_sat(x, y)));
-        else
-            rest = intern_atom(t, DIM_FLOORDIV, rest, b, 0);
-        return dim_add(t, quotient, rest);
-    }
+    if (split_multiples(t, a, b, &quotient, &rest))
+        return within(t, rest, b) ? quotient : dim_add(t, quotient, quotient_atom(t, rest, b));
     if (within(t, a, b)) return dim_const(t, 0);
     return intern_atom(t, DIM_FLOORDIV, a, b, 0);
 }
@@ -438,7 +517,7 @@ static dim extreme(dim_table *t, dim_op op, dim a, dim b) {
     bool a_least = dim_high(t, difference) <= 0, b_least = dim_low(t, difference) >= 0;
     if (a_least) return op == DIM_MIN ? a : b;
     if (b_least) return op == DIM_MIN ? b : a;
-    return a < b ? intern_atom(t, op, a, b, 0) : intern_atom(t, op, b, a, 0);
+    return compare(t, a, b) < 0 ? intern_atom(t, op, a, b, 0) : intern_atom(t, op, b, a, 0);
 }
 
 dim dim_min(dim_table *t, dim a, dim b) {

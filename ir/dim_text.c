@@ -16,6 +16,18 @@ static bool plain_name(const char *s) {
     return true;
 }
 
+/* 'name', where a quote within is doubled. */
+static const char *quoted(arena *a, const char *name) {
+    char *text = arena_alloc(a, 2 * strlen(name) + 3), *p = text;
+    *p++ = '\'';
+    for (; *name; name++) {
+        if (*name == '\'') *p++ = '\'';
+        *p++ = *name;
+    }
+    *p = '\'';
+    return text;
+}
+
 /* How tightly the outermost operator binds: sums 1, products and quotients 2, the rest 3. */
 static int binding(const dim_table *t, dim d) {
     switch (dim_op_of(t, d)) {
@@ -36,7 +48,7 @@ static const char *print(const dim_table *t, arena *a, dim d, int least) {
     case DIM_CONST: text = arena_printf(a, "%" PRId64, dim_value(t, d)); break;
     case DIM_SYMBOL: {
         const char *name = dim_symbol_name(t, dim_symbol_of(t, d));
-        text = plain_name(name) ? name : arena_printf(a, "'%s'", name);
+        text = plain_name(name) ? name : quoted(a, name);
         break;
     }
     case DIM_ADD: {
@@ -44,6 +56,10 @@ static const char *print(const dim_table *t, arena *a, dim d, int least) {
         const char *x = print(t, a, dim_operand(t, d, 0), 1);
         if (dim_is_const(t, y, &c) && c < 0)
             text = arena_printf(a, "%s - %" PRId64, x, -c);
+        else if (dim_op_of(t, y) == DIM_MUL && dim_is_const(t, dim_operand(t, y, 0), &c) && c < 0)
+            text = c == -1 ? arena_printf(a, "%s - %s", x, print(t, a, dim_operand(t, y, 1), 2))
+                           : arena_printf(a, "%s - %" PRId64 "*%s", x, -c,
+                                          print(t, a, dim_operand(t, y, 1), 3));
         else
             text = arena_printf(a, "%s + %s", x, print(t, a, y, 2));
         break;
@@ -94,6 +110,8 @@ const char *dim_c_text(const dim_table *t, arena *a, dim d, const char *prefix) 
 }
 
 /* ---- parsing ---- */
+
+enum { LONGEST_NAME = 255 };
 
 /* numerator / denominator; a numerator of DIM_NONE is an error. */
 typedef struct {
@@ -161,12 +179,21 @@ static fraction parse_call(parser *s, const char *name, size_t length) {
 }
 
 static fraction make_symbol(parser *s, const char *name, size_t length) {
-    enum { LONGEST = 255 };
-    char text[LONGEST + 1];
-    if (!length || length > LONGEST) return bad;
+    char text[LONGEST_NAME + 1];
+    if (!length || length > LONGEST_NAME) return bad;
     memcpy(text, name, length);
     text[length] = '\0';
     return (fraction){dim_make_symbol(s->t, text, 0, DIM_MAX), 1};
+}
+
+static fraction parse_quoted(parser *s) {
+    char text[LONGEST_NAME];
+    size_t n = 0;
+    for (; *s->p && n < sizeof text; s->p++) {
+        if (*s->p == '\'' && *++s->p != '\'') return make_symbol(s, text, n);
+        text[n++] = *s->p;
+    }
+    return bad;
 }
 
 static fraction parse_primary(parser *s) {
@@ -176,12 +203,7 @@ static fraction parse_primary(parser *s) {
         fraction f = parse_sum(s);
         return accept(s, ")") ? f : bad;
     }
-    if (accept(s, "'")) {
-        const char *name = s->p;
-        while (*s->p && *s->p != '\'') s->p++;
-        if (!*s->p) return bad;
-        return make_symbol(s, name, (size_t)(s->p++ - name));
-    }
+    if (accept(s, "'")) return parse_quoted(s);
     const char *name = s->p;
     if (!isalpha((unsigned char)*name) && *name != '_') return bad;
     while (isalnum((unsigned char)*s->p) || *s->p == '_' || *s->p == '.') s->p++;

@@ -61,6 +61,10 @@ void loop_find_range(const loop_kernel *k, const loop_node *n, expr_info *info);
 /* What is wrong with the types of an operation, as the end of a sentence; NULL if nothing is. */
 const char *loop_type_error(const loop_kernel *k, loop_op op, dtype result, const loop_expr *args);
 
+/* loop_math.c: a function (or REM, FLOORDIV, MOD) on f32 or f64 in arithmetic that every target
+ * has. */
+loop_expr loop_expand_function(loop_kernel *k, loop_op op, loop_expr a, loop_expr b);
+
 /* ---- loop_linear.c: i64 index arithmetic as polynomials ---- */
 /* Canonical a * x + b * y for numbers a and b (y may be 0). */
 loop_expr linear_combine(loop_kernel *k, int64_t a, loop_expr x, int64_t b, loop_expr y);

@@ -234,7 +234,7 @@ static loop_expr simplify_index(loop_kernel *k, loop_op op, loop_expr a, loop_ex
             return linear_combine(k, (int64_t)1 << c, a, 0, 0);
         return 0;
     case LOOP_SHR:
-        if (loop_is_int(k, b, &c) && c >= 0 && c < 62)
+        if (loop_is_int(k, b, &c) && c >= 0 && c < 62 && loop_is_tame(k, a))
             return linear_floordiv(k, a, loop_int(k, (int64_t)1 << c));
         return 0;
     case LOOP_ABS: return loop_info(k, a)->low >= 0 ? a : 0;

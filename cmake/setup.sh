@@ -8,7 +8,7 @@ log=$top/build/setup.log
 mkdir -p "$top/build"
 
 packages="gcc g++ libc6-dev cmake ninja-build pkg-config python3 python3-venv ca-certificates
-    llvm-19-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev liblapacke-dev
+    llvm-19-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev liblapacke-dev libjansson-dev
     clang-19 clang-format dataset-fashion-mnist"
 
 missing=

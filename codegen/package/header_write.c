@@ -1,0 +1,262 @@
+/* header_write.c: the generated header: sizes, names, shapes and the one function, as constants
+ * where they are constant and as functions of the dimensions where they are not. It holds the
+ * runtime's declarations, so that it stands alone. */
+#include "codegen/package/package.h"
+#include "codegen/package/runtime_files.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+typedef struct {
+    const package_content *p;
+    const program *g;
+    arena *a;
+    const char *upper; /* the model's name in capitals */
+    const char **inputs, **outputs, **symbols;
+    LIST(char) text;
+} writer;
+
+static void put_text(writer *w, const char *s) {
+    for (; *s; s++) list_push(w->a, &w->text, *s);
+}
+
+static void put(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(writer *w, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    put_text(w, arena_vprintf(w->a, format, args));
+    va_end(args);
+}
+
+/* ---- identifiers ---- */
+
+static bool is_reserved(const char *s) {
+    static const char *const words[] = {
+        "alignas",  "alignof",  "and",      "asm",      "auto",     "bool",    "break",
+        "case",     "catch",    "char",     "class",    "compl",    "const",   "continue",
+        "default",  "delete",   "dims",     "do",       "double",   "else",    "enum",
+        "explicit", "export",   "extern",   "false",    "float",    "for",     "friend",
+        "goto",     "if",       "inline",   "int",      "long",     "mutable", "namespace",
+        "new",      "not",      "nullptr",  "operator", "or",       "private", "protected",
+        "public",   "register", "restrict", "return",   "short",    "signed",  "sizeof",
+        "static",   "struct",   "switch",   "template", "this",     "throw",   "true",
+        "try",      "typedef",  "typename", "union",    "unsigned", "using",   "virtual",
+        "void",     "volatile", "while",    "xor"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i], s) == 0) return true;
+    return false;
+}
+
+static const char *identifier(arena *a, const char *wanted) {
+    char *s = arena_printf(a, "%.60s", *wanted ? wanted : "value");
+    for (char *c = s; *c; c++)
+        if (!isalnum((unsigned char)*c)) *c = '_';
+    if (isdigit((unsigned char)*s) || *s == '_' || is_reserved(s)) s = arena_printf(a, "t_%s", s);
+    return s;
+}
+
+static bool is_taken(const char **names, size_t count, const char *s) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], s) == 0) return true;
+    return false;
+}
+
+const char **package_names(arena *a, const char *const *wanted, size_t count) {
+    const char **names = ARENA_ARRAY(a, const char *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        const char *stem = identifier(a, wanted[i]), *name = stem;
+        for (int n = 2; is_taken(names, i, name); n++) name = arena_printf(a, "%s_%d", stem, n);
+        names[i] = name;
+    }
+    return names;
+}
+
+static const char *capitals(arena *a, const char *s) {
+    char *out = arena_strdup(a, s);
+    for (char *c = out; *c; c++) *c = (char)toupper((unsigned char)*c);
+    return out;
+}
+
+static const char **io_names(arena *a, const program_io *io, size_t count) {
+    const char **wanted = ARENA_ARRAY(a, const char *, count + 1);
+    for (size_t i = 0; i < count; i++) wanted[i] = io[i].name;
+    return package_names(a, wanted, count);
+}
+
+/* ---- expressions ---- */
+
+/* A dimension over the members of `dims->`. Symbols that the caller does not pass cannot occur in
+ * what the header says. */
+static const char *expression(const writer *w, dim d) {
+    const program *g = w->g;
+    if (dim_op_of(g->dims, d) == DIM_CONST)
+        return arena_printf(w->a, "%" PRId64, dim_value(g->dims, d));
+    if (dim_op_of(g->dims, d) == DIM_SYMBOL) {
+        for (size_t i = 0; i < g->symbols.count; i++)
+            if (g->symbols.data[i] == dim_symbol_of(g->dims, d))
+                return arena_printf(w->a, "dims->%s", w->symbols[i]);
+        return "0";
+    }
+    const char *x = expression(w, dim_operand(g->dims, d, 0)),
+               *y = expression(w, dim_operand(g->dims, d, 1));
+    switch (dim_op_of(g->dims, d)) {
+    case DIM_ADD: return arena_printf(w->a, "(%s + %s)", x, y);
+    case DIM_MUL: return arena_printf(w->a, "(%s * %s)", x, y);
+    case DIM_FLOORDIV: return arena_printf(w->a, "onnxcc_floordiv(%s, %s)", x, y);
+    case DIM_MOD: return arena_printf(w->a, "(%s - onnxcc_floordiv(%s, %s) * %s)", x, x, y, y);
+    case DIM_MIN: return arena_printf(w->a, "onnxcc_min(%s, %s)", x, y);
+    default: return arena_printf(w->a, "onnxcc_max(%s, %s)", x, y);
+    }
+}
+
+static bool has_symbols(const writer *w) {
+    return w->g->symbols.count > 0;
+}
+
+/* A comment's text: what would end the comment is spaced out. */
+static const char *safe(writer *w, const char *s) {
+    char *out = arena_printf(w->a, "%.120s", s);
+    for (char *c = out; *c; c++)
+        if (!isprint((unsigned char)*c) || *c == '*' || *c == '\\') *c = '_';
+    return out;
+}
+
+/* ---- parts ---- */
+
+static void put_tensor(writer *w, const program_io *io, const char *name) {
+    const program *g = w->g;
+    const char *upper = capitals(w->a, name);
+    put(w, "/* %s: %s[", safe(w, io->name), dtype_name(io->type.dtype));
+    for (int i = 0; i < io->type.rank; i++)
+        put(w, "%s%s", i ? ", " : "", safe(w, dim_text(g->dims, w->a, io->type.dims[i])));
+    put(w, "], row-major */\n#define %s_%s_RANK %d\n", w->upper, upper, io->type.rank);
+    for (int i = 0; i < io->type.rank; i++)
+        if (dim_is_const(g->dims, io->type.dims[i], NULL))
+            put(w, "#define %s_%s_DIM_%d %" PRId64 "\n", w->upper, upper, i,
+                dim_value(g->dims, io->type.dims[i]));
+    dim bytes = g->buffers.data[io->buffer].bytes;
+    if (dim_is_const(g->dims, bytes, NULL))
+        put(w, "#define %s_%s_BYTES %" PRId64 "\n", w->upper, upper, dim_value(g->dims, bytes));
+}
+
+static void put_struct(writer *w, const program_io *io, size_t count, const char **names,
+                       bool input) {
+    put(w, "typedef struct {\n");
+    for (size_t i = 0; i < count; i++)
+        put(w, "    %s%s *%s;\n", input ? "const " : "", dtype_c_name(io[i].type.dtype), names[i]);
+    if (!count) put(w, "    %svoid *unused;\n", input ? "const " : "");
+    if (input && has_symbols(w)) put(w, "    %s_dims dims;\n", w->g->name);
+    put(w, "} %s_%s;\n\n", w->g->name, input ? "inputs" : "outputs");
+}
+
+static void put_dims(writer *w) {
+    const program *g = w->g;
+    put(w, "/* The symbolic dimensions, by name. */\ntypedef struct {\n");
+    for (size_t i = 0; i < g->symbols.count; i++) {
+        int64_t low, high;
+        dim_symbol_bounds(g->dims, g->symbols.data[i], &low, &high);
+        put(w, "    int64_t %s; /* %s, at least %" PRId64, w->symbols[i],
+            safe(w, dim_symbol_name(g->dims, g->symbols.data[i])), low);
+        if (high < DIM_MAX) put(w, ", at most %" PRId64, high);
+        put(w, " */\n");
+    }
+    put(w, "} %s_dims;\n\n", g->name);
+}
+
+static void put_arena(writer *w) {
+    const program *g = w->g;
+    put(w, "#define %s_ARENA_ALIGN 64\n", w->upper);
+    if (dim_is_const(g->dims, g->arena_bytes, NULL)) {
+        int64_t bytes = dim_value(g->dims, g->arena_bytes);
+        put(w, "#define %s_ARENA_BYTES %" PRId64 "\n", w->upper, bytes ? bytes : 64);
+    } else if (dim_is_bounded(g->dims, g->arena_bytes)) {
+        put(w,
+            "/* Enough for all dimensions within their bounds. */\n#define %s_ARENA_BYTES %" PRId64
+            "\n",
+            w->upper, dim_high(g->dims, g->arena_bytes));
+    }
+    put(w, "#define %s_WEIGHTS_BYTES %" PRId64 "\n#define %s_STACK_BYTES %zu\n", w->upper,
+        g->weight_bytes, w->upper, w->p->stack_bytes);
+    put(w, "#define %s_STEP_COUNT %u\n\n", w->upper, g->profile_count);
+}
+
+static void put_functions(writer *w) {
+    const program *g = w->g;
+    if (!has_symbols(w)) return;
+    put(w,
+        "/* Bytes of arena that a call with these dimensions needs. */\nstatic inline size_t "
+        "%s_arena_bytes(const %s_dims *dims) {\n"
+        "    (void)dims;\n    return (size_t)%s;\n}\n\n",
+        g->name, g->name, expression(w, g->arena_bytes));
+    for (size_t i = 0; i < g->outputs.count; i++) {
+        const program_io *io = &g->outputs.data[i];
+        put(w,
+            "/* Shape of output %s; returns its number of elements. */\nstatic inline int64_t "
+            "%s_shape_of_%s(const %s_dims *dims, int64_t *shape) {\n"
+            "    int64_t count = 1;\n    (void)dims;\n    (void)shape;\n",
+            safe(w, io->name), g->name, w->outputs[i], g->name);
+        for (int j = 0; j < io->type.rank; j++)
+            put(w, "    shape[%d] = %s;\n    count *= shape[%d];\n", j,
+                expression(w, io->type.dims[j]), j);
+        put(w, "    return count;\n}\n\n");
+    }
+}
+
+static const char helpers[] =
+    "#ifndef ONNXCC_DIMENSION_HELPERS\n#define ONNXCC_DIMENSION_HELPERS\n"
+    "static inline int64_t onnxcc_floordiv(int64_t a, int64_t b) {\n"
+    "    return b ? a / b - (a % b != 0 && (a < 0) != (b < 0)) : 0;\n}\n"
+    "static inline int64_t onnxcc_min(int64_t a, int64_t b) { return a < b ? a : b; }\n"
+    "static inline int64_t onnxcc_max(int64_t a, int64_t b) { return a > b ? a : b; }\n#endif\n\n";
+
+const char *package_header(const package_content *p, arena *a) {
+    const program *g = p->program;
+    writer w = {.p = p, .g = g, .a = a, .upper = capitals(a, g->name)};
+    const char **wanted = ARENA_ARRAY(a, const char *, g->symbols.count + 1);
+    for (size_t i = 0; i < g->symbols.count; i++)
+        wanted[i] = dim_symbol_name(g->dims, g->symbols.data[i]);
+    w.symbols = package_names(a, wanted, g->symbols.count);
+    w.inputs = io_names(a, g->inputs.data, g->inputs.count);
+    w.outputs = io_names(a, g->outputs.data, g->outputs.count);
+    put(&w,
+        "/* %s.h: made by onnxcc for %s. Link libraries of the same name.\n *\n"
+        " * A call allocates nothing, keeps no state and may run at once with others that have "
+        "arenas of their own.\n"
+        " * Undefined symbols of the library: memcpy, memmove, memset at most (pthreads are not "
+        "used).\n"
+        " * Outputs must not overlap inputs, the arena or each other. */\n#ifndef "
+        "ONNXCC_MODEL_%s_H\n#define ONNXCC_MODEL_%s_H\n\n",
+        g->name, p->target, w.upper, w.upper);
+    put_text(&w, runtime_header);
+    put(&w, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+    if (has_symbols(&w)) {
+        put_text(&w, helpers);
+        put_dims(&w);
+    }
+    for (size_t i = 0; i < g->inputs.count; i++) put_tensor(&w, &g->inputs.data[i], w.inputs[i]);
+    for (size_t i = 0; i < g->outputs.count; i++) put_tensor(&w, &g->outputs.data[i], w.outputs[i]);
+    put(&w, "\n");
+    put_struct(&w, g->inputs.data, g->inputs.count, w.inputs, true);
+    put_struct(&w, g->outputs.data, g->outputs.count, w.outputs, false);
+    put_arena(&w);
+    put_functions(&w);
+    if (p->weights_in_file)
+        put(&w,
+            "/* The weights: %s.weights in memory (mapped, say), aligned to 64; set before the "
+            "first call. */\n"
+            "extern const unsigned char *%s_weights_data;\n\n",
+            g->name, g->name);
+    put(&w,
+        "/* Runs the model. `arena` is of %s_ARENA_BYTES%s, aligned to 64. `context` may be NULL. "
+        "Returns an onnxcc_status. */\n"
+        "int %s_run(const %s_inputs *inputs, const %s_outputs *outputs, void *arena, const "
+        "onnxcc_context *context);\n\n"
+        "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+        w.upper, has_symbols(&w) ? " or what the function of the dimensions says" : "", g->name,
+        g->name, g->name);
+    list_push(a, &w.text, '\0');
+    return w.text.data;
+}

@@ -1,0 +1,21 @@
+/* runtime_files.h: the runtime as onnxcc carries it with itself: its header as text, its objects
+ * for archives, its sources for the C target. Made from runtime/ when onnxcc is built
+ * (cmake/embed.cmake). */
+#ifndef ONNXCC_CODEGEN_PACKAGE_RUNTIME_FILES_H
+#define ONNXCC_CODEGEN_PACKAGE_RUNTIME_FILES_H
+
+#include <stddef.h>
+
+extern const char runtime_header[];
+
+typedef struct {
+    const char *name; /* "onnxcc_status.o" */
+    const unsigned char *object;
+    const unsigned char *object_end;
+    const char *source; /* C text, its #include of the header taken out */
+} runtime_file;
+
+extern const runtime_file runtime_files[];
+extern const size_t runtime_file_count;
+
+#endif

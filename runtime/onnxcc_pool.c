@@ -1,0 +1,117 @@
+/* onnxcc_pool.c: a pool of threads for onnxcc_context.parallel_for. Work is split statically, so results do not depend on timing. Workers spin for
+ * some 20 microseconds behind a job, since the next one of the same call follows soon, and sleep after that: an idle pool costs nothing. */
+#include "onnxcc_runtime.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { SPINS = 2000, CACHE_LINE = 64 };
+
+typedef struct {
+    onnxcc_task task;
+    const int64_t *frame;
+    int64_t count;
+    int threads;
+    pthread_t handles[ONNXCC_POOL_MAX_THREADS];
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    atomic_flag busy;               /* a caller's job is under way */
+    _Alignas(CACHE_LINE) atomic_uint generation; /* number of the newest job */
+    atomic_int sleepers;
+    atomic_int stop;
+    _Alignas(CACHE_LINE) atomic_int remaining; /* workers that have not finished the job */
+    atomic_int started;             /* workers that know their number */
+} pool;
+
+_Static_assert(sizeof(pool) + CACHE_LINE <= sizeof(onnxcc_pool), "the opaque pool is large enough");
+
+/* The pool lies at the first cache line within the caller's memory. */
+static pool *pool_of(onnxcc_pool *p) {
+    uintptr_t at = (uintptr_t)p;
+    return (pool *)((at + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+}
+
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void run_part(const pool *p, int part) {
+    int64_t begin = p->count * part / p->threads, end = p->count * (part + 1) / p->threads;
+    if (begin < end) p->task(p->frame, begin, end);
+}
+
+/* Returns when there is a job newer than `seen`. */
+static void wait_for_job(pool *p, unsigned seen) {
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen) return;
+        pause_briefly();
+    }
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->sleepers, 1);
+    while (atomic_load(&p->generation) == seen) pthread_cond_wait(&p->wake, &p->lock);
+    atomic_fetch_sub(&p->sleepers, 1);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *work(void *argument) {
+    pool *p = argument;
+    int part = atomic_fetch_add(&p->started, 1) + 1;
+    for (unsigned seen = 0;; seen++) {
+        wait_for_job(p, seen);
+        if (atomic_load(&p->stop)) return NULL;
+        run_part(p, part);
+        atomic_fetch_sub_explicit(&p->remaining, 1, memory_order_release);
+    }
+}
+
+static void publish(pool *p) {
+    atomic_fetch_add(&p->generation, 1);
+    if (!atomic_load(&p->sleepers)) return;
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+int onnxcc_pool_create(onnxcc_pool *memory, int threads) {
+    pool *p = pool_of(memory);
+    *p = (pool){.threads = 1};
+    if (threads < 1 || threads > ONNXCC_POOL_MAX_THREADS) return 1;
+    if (pthread_mutex_init(&p->lock, NULL) || pthread_cond_init(&p->wake, NULL)) return 1;
+    atomic_flag_clear(&p->busy);
+    for (int i = 1; i < threads; i++) {
+        if (pthread_create(&p->handles[i], NULL, work, p)) {
+            onnxcc_pool_destroy(memory);
+            return 1;
+        }
+        p->threads = i + 1;
+    }
+    return 0;
+}
+
+void onnxcc_pool_destroy(onnxcc_pool *memory) {
+    pool *p = pool_of(memory);
+    atomic_store(&p->stop, 1);
+    publish(p);
+    for (int i = 1; i < p->threads; i++) pthread_join(p->handles[i], NULL);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->lock);
+    p->threads = 1;
+}
+
+void onnxcc_pool_parallel_for(void *memory, onnxcc_task task, const int64_t *frame, int64_t count) {
+    pool *p = pool_of((onnxcc_pool *)memory);
+    if (p->threads == 1 || count < 2 || atomic_flag_test_and_set(&p->busy)) {
+        task(frame, 0, count);
+        return;
+    }
+    p->task = task;
+    p->frame = frame;
+    p->count = count;
+    atomic_store(&p->remaining, p->threads - 1);
+    publish(p);
+    run_part(p, 0);
+    while (atomic_load_explicit(&p->remaining, memory_order_acquire)) pause_briefly();
+    atomic_flag_clear(&p->busy);
+}

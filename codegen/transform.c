@@ -310,7 +310,7 @@ static void expand_locals(tiler *t, const loop_stmt *body) {
         loop_buffer old = *loop_buffer_of(k, b);
         if (old.space != LOOP_SPACE_TILE && old.space != LOOP_SPACE_STACK) continue;
         size_t inside = count_buffer_uses(k, body, b);
-        if (!inside || (old.rank > 0 && inside != count_buffer_uses(k, k->body, b))) continue;
+        if (!inside || inside != count_buffer_uses(k, k->body, b)) continue;
         loop_expr extents[LOOP_MAX_RANK + TRANSFORM_MAX_AXES];
         for (int i = 0; i < old.rank; i++) extents[i] = old.extents[i];
         for (int i = 0; i < t->count; i++) extents[old.rank + i] = loop_int(k, t->axes[i].size);
@@ -402,6 +402,8 @@ static loop_stmt *vector_step(loop_kernel *k, const accumulation *a, loop_var r,
 /* Runs all accumulations for vectors from `start` on, `count` rounds of `ways` vectors each. */
 static loop_stmt *vector_rounds(loop_kernel *k, const accumulation *a, size_t n, loop_var r,
                                 loop_expr start, loop_expr count, int lanes, int ways) {
+    int64_t none;
+    if (loop_is_int(k, count, &none) && none == 0) return NULL;
     loop_var o = loop_add_var(k, "o", count);
     loop_stmt *body = NULL;
     for (size_t i = 0; i < n; i++)
@@ -487,8 +489,12 @@ loop_stmt *transform_vector_reduce(loop_kernel *k, const loop_stmt *reduce, int 
             if (a[i].acc == a[n].acc || expr_names(k, a[n].e, a[i].acc)) return NULL;
         n++;
     }
-    if (n > 1) ways = 1;
     loop_expr extent = outer[depth - 1]->extent;
+    int64_t known;
+    if (n > 1)
+        ways = 1;
+    else if (loop_is_int(k, extent, &known) && known < (int64_t)lanes * ways)
+        ways = known < lanes ? 1 : (int)(known / lanes);
     loop_stmt *fill = NULL, *combine = NULL;
     for (size_t i = 0; i < n; i++) {
         loop_expr extents[] = {loop_int(k, ways), loop_int(k, lanes)};

@@ -336,8 +336,11 @@ const dim *graph_elements(graph *g, value_id v, size_t *count) {
     if (!graph_value(g, v)->elements) {
         if (!graph_value(g, v)->constant) return NULL;
         dim *elements = ARENA_ARRAY(g->memory, dim, (size_t)n);
-        for (int64_t i = 0; i < n; i++)
-            elements[i] = dim_const(g->dims, value_int(graph_value(g, v), g->dims, (size_t)i));
+        for (int64_t i = 0; i < n; i++) {
+            int64_t e = value_int(graph_value(g, v), g->dims, (size_t)i);
+            if (e > DIM_MAX || e < -DIM_MAX) return NULL;
+            elements[i] = dim_const(g->dims, e);
+        }
         graph_value(g, v)->elements = elements;
     }
     *count = (size_t)n;

@@ -180,9 +180,10 @@ bool op_infer(graph *g, node_id n) {
     if (!inputs_typed(g, n))
         return g->diag->error_count ? false
                                     : op_error(g, n, NULL, "the type of an input is not known");
-    if (op->infer) return op->infer(g, n);
-    assert(op->formula && "a row has an infer hook or a formula");
-    return infer_formula(g, n);
+    assert((op->infer || op->formula) && "a row has an infer hook or a formula");
+    if (!(op->infer ? op->infer(g, n) : infer_formula(g, n))) return false;
+    op_infer_elements(g, n);
+    return true;
 }
 
 bool op_infer_region(graph *g, region_id r) {
@@ -269,11 +270,23 @@ bool op_const_ints(graph *g, node_id n, uint32_t input, const char *attribute, c
         *count = a->count;
         return true;
     }
-    const dim *elements = graph_elements(g, v, count);
-    if (!elements) return false;
+    const value *val = graph_value(g, v);
+    const dim *elements = val->constant ? NULL : graph_elements(g, v, count);
+    int64_t n;
+    if (val->constant) {
+        /* Read directly: numbers here may be larger than any dimension. */
+        dim total = type_elements(g->dims, &val->type);
+        if (val->type.kind != TYPE_TENSOR || !dtype_is_integer(val->type.dtype) || !dim_is_const(g->dims, total, &n) || n > 65536)
+            return false;
+        *count = (size_t)n;
+    } else if (!elements) {
+        return false;
+    }
     int64_t *ints = ARENA_ARRAY(g->memory, int64_t, *count);
-    for (size_t i = 0; i < *count; i++)
-        if (!dim_is_const(g->dims, elements[i], &ints[i])) return false;
+    for (size_t i = 0; i < *count; i++) {
+        if (val->constant) ints[i] = value_int(val, g->dims, i);
+        else if (!dim_is_const(g->dims, elements[i], &ints[i])) return false;
+    }
     *data = ints;
     return true;
 }

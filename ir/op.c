@@ -272,20 +272,23 @@ bool op_const_ints(graph *g, node_id n, uint32_t input, const char *attribute, c
     }
     const value *val = graph_value(g, v);
     const dim *elements = val->constant ? NULL : graph_elements(g, v, count);
-    int64_t n;
+    int64_t total_elements;
     if (val->constant) {
         /* Read directly: numbers here may be larger than any dimension. */
         dim total = type_elements(g->dims, &val->type);
-        if (val->type.kind != TYPE_TENSOR || !dtype_is_integer(val->type.dtype) || !dim_is_const(g->dims, total, &n) || n > 65536)
+        if (val->type.kind != TYPE_TENSOR || !dtype_is_integer(val->type.dtype) ||
+            !dim_is_const(g->dims, total, &total_elements) || total_elements > 65536)
             return false;
-        *count = (size_t)n;
+        *count = (size_t)total_elements;
     } else if (!elements) {
         return false;
     }
     int64_t *ints = ARENA_ARRAY(g->memory, int64_t, *count);
     for (size_t i = 0; i < *count; i++) {
-        if (val->constant) ints[i] = value_int(val, g->dims, i);
-        else if (!dim_is_const(g->dims, elements[i], &ints[i])) return false;
+        if (val->constant)
+            ints[i] = value_int(val, g->dims, i);
+        else if (!dim_is_const(g->dims, elements[i], &ints[i]))
+            return false;
     }
     *data = ints;
     return true;

@@ -35,7 +35,8 @@ static bool infer_same(graph *g, node_id n) {
 
 /* The exponent may be of another type. */
 static bool infer_pow(graph *g, node_id n) {
-    const type *types[] = {graph_type(g, graph_input(g, n, 0)), graph_type(g, graph_input(g, n, 1))};
+    const type *types[] = {graph_type(g, graph_input(g, n, 0)),
+                           graph_type(g, graph_input(g, n, 1))};
     dim dims[TENSOR_MAX_RANK];
     int rank;
     if (!op_broadcast(g, n, 2, types, &rank, dims)) return false;

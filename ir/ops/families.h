@@ -14,4 +14,4 @@
     X(resize)                                                                                      \
     X(roi)                                                                                         \
     X(sample)                                                                                      \
-    X(softmax)
+    X(softmax) X(elementwise) X(movement) X(quantize) X(reduction)

@@ -162,6 +162,21 @@ static void insert_node(graph *g, region_id r, node_id before, node_id n) {
     reg->nodes.data[at] = n;
 }
 
+/* Lists that an attribute points to may live on a caller's stack. */
+static attr copy_attr(graph *g, attr a) {
+    if (a.ints && a.count) {
+        int64_t *ints = ARENA_ARRAY(g->memory, int64_t, a.count);
+        memcpy(ints, a.ints, a.count * sizeof *ints);
+        a.ints = ints;
+    }
+    if (a.floats && a.count) {
+        double *floats = ARENA_ARRAY(g->memory, double, a.count);
+        memcpy(floats, a.floats, a.count * sizeof *floats);
+        a.floats = floats;
+    }
+    return a;
+}
+
 node_id graph_add_node(graph *g, region_id r, node_id before, const op_def *op, const char *name,
                        uint32_t input_count, const value_id *inputs, uint32_t output_count,
                        const value_id *outputs, uint32_t attr_count, const attr *attrs) {
@@ -177,7 +192,7 @@ node_id graph_add_node(graph *g, region_id r, node_id before, const op_def *op, 
     assert(op);
     if (input_count) memcpy(n.inputs, inputs, input_count * sizeof *inputs);
     if (output_count) memcpy(n.outputs, outputs, output_count * sizeof *outputs);
-    if (attr_count) memcpy(n.attrs, attrs, attr_count * sizeof *attrs);
+    for (uint32_t i = 0; i < attr_count; i++) n.attrs[i] = copy_attr(g, attrs[i]);
     op_add_defaults(g, &n);
     list_push(g->memory, &g->nodes, n);
     node_id id = (node_id)g->nodes.count - 1;
@@ -204,12 +219,12 @@ void graph_set_attr(graph *g, node_id n, attr a) {
     node *nd = graph_node(g, n);
     for (uint32_t i = 0; i < nd->attr_count; i++)
         if (strcmp(nd->attrs[i].name, a.name) == 0) {
-            nd->attrs[i] = a;
+            nd->attrs[i] = copy_attr(g, a);
             return;
         }
     attr *grown = ARENA_ARRAY(g->memory, attr, nd->attr_count + 1);
     if (nd->attr_count) memcpy(grown, nd->attrs, nd->attr_count * sizeof *grown);
-    grown[nd->attr_count++] = a;
+    grown[nd->attr_count++] = copy_attr(g, a);
     nd->attrs = grown;
 }
 

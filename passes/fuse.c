@@ -262,8 +262,12 @@ static long fuse_region(fuser *f, region_id region) {
         if (!may_group(n)) continue;
         f->group_of[order.data[i]] = order.data[i];
         f->position[order.data[i]] = (uint32_t)i;
-        f->info[order.data[i]] = (group_info){
-            .anchor = is_anchor(n) ? order.data[i] : 0, .size = 1, .computes = !is_movement(n)};
+        f->info[order.data[i]] = (group_info){.anchor = is_anchor(n) ? order.data[i] : 0,
+                                              .first = order.data[i],
+                                              .last = order.data[i],
+                                              .size = 1,
+                                              .inputs = n->input_count,
+                                              .computes = !is_movement(n)};
     }
     for (size_t i = 0; i < order.count; i++)
         if (f->group_of[order.data[i]]) consider(f, order.data[i]);

@@ -41,14 +41,6 @@ static bool begin_jit(llvm_jit *j, diag *d) {
     return true;
 }
 
-static bool define_address(llvm_jit *j, const char *name, const void *address, diag *d) {
-    LLVMOrcCSymbolMapPair pair = {
-        LLVMOrcLLJITMangleAndIntern(j->lljit, name),
-        {(LLVMOrcExecutorAddress)(uintptr_t)address, {LLVMJITSymbolGenericFlagsExported, 0}}};
-    LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(&pair, 1);
-    return report(d, LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->lljit), unit));
-}
-
 /* Compiles the modules and links them; frees them in any case. */
 static bool link_modules(llvm_jit *j, backend_modules *b, const llvm_options *o, diag *d) {
     bool ok = backend_compile(b, o, false, d) && begin_jit(j, d);
@@ -105,12 +97,17 @@ instance *llvm_jit_instance(const program *p, const target_machine *m, llvm_opti
     arena *scratch = arena_create();
     const char *run = arena_printf(a, "%s_run", p->name);
     void *address = NULL;
-    o.weights_in_file = false;
+    void *weights = NULL;
+    /* The constants may lie farther away than code can reach directly: a pointer beside the code
+     * leads there. */
+    o.weights_in_file = true;
     backend_begin();
     backend_emit(&b, p, m, &o, run, "", scratch);
     bool ok = link_modules(j, &b, &o, d) &&
-              define_address(j, arena_printf(a, "%s_weights", p->name), copy_weights(j, p), d) &&
+              (!p->weight_bytes ||
+               look_up(j, arena_printf(a, "%s_weights_data", p->name), &weights, d)) &&
               look_up(j, run, &address, d);
+    if (ok && weights) *(const unsigned char **)weights = copy_weights(j, p);
     arena_destroy(scratch);
     if (!ok) {
         llvm_jit_free(j);

@@ -339,15 +339,14 @@ const int64_t *node_attr_ints(const node *n, const char *name, size_t *count) {
 /* ---- constants ---- */
 
 const dim *graph_elements(graph *g, value_id v, size_t *count) {
+    enum { MOST = 4096, MOST_OF_MATRIX = 64 };
     *count = 0;
     if (!v) return NULL;
     const type *t = graph_type(g, v);
-    int64_t n = 1;
-    bool whole = dtype_is_integer(t->dtype) || t->dtype == DTYPE_BOOL;
-    if (t->kind != TYPE_TENSOR || t->rank < 0 || t->rank > 1 || !whole) return NULL;
-    if (t->rank == 1 && !dim_is_const(g->dims, t->dims[0], &n)) return NULL;
-    enum { MOST = 4096 };
-    if (n > MOST) return NULL;
+    int64_t n;
+    bool whole = t->kind == TYPE_TENSOR && (dtype_is_integer(t->dtype) || t->dtype == DTYPE_BOOL);
+    if (!whole || t->rank < 0 || !dim_is_const(g->dims, type_elements(g->dims, t), &n)) return NULL;
+    if (n > (t->rank > 1 ? MOST_OF_MATRIX : MOST)) return NULL;
     if (!graph_value(g, v)->elements) {
         if (!graph_value(g, v)->constant) return NULL;
         dim *elements = ARENA_ARRAY(g->memory, dim, (size_t)n);

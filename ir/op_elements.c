@@ -188,33 +188,75 @@ static bool rule_concat(evaluation *e) {
     return true;
 }
 
-static bool constant_at(evaluation *e, uint32_t input, int64_t otherwise, int64_t *out) {
-    *out = otherwise;
-    if (!graph_input(e->g, e->n, input)) return true;
-    const int64_t *data;
-    size_t count;
-    if (!op_const_ints(e->g, e->n, input, NULL, &data, &count) || count != 1) return false;
-    *out = data[0];
+/* Start, step and size of a slice along one axis. */
+typedef struct {
+    int64_t start, step, size;
+} axis_slice;
+
+static bool slice_axis(int64_t count, int64_t start, int64_t end, int64_t step, axis_slice *out) {
+    if (!step) return false;
+    if (start < 0) start += count;
+    if (end < 0 && end >= -count) end += count;
+    int64_t low = step > 0 ? 0 : -1, high = step > 0 ? count : count - 1;
+    start = start < low ? low : start > high ? high : start;
+    end = end < low ? low : end > high ? high : end;
+    int64_t span = step > 0 ? end - start : start - end, by = step > 0 ? step : -step;
+    *out = (axis_slice){start, step, span > 0 ? (span + by - 1) / by : 0};
     return true;
 }
 
+/* Copies element positions given by one slice an axis, row-major. */
+static void copy_slices(evaluation *e, const type *x, const axis_slice *s) {
+    int64_t at[TENSOR_MAX_RANK] = {0}, total = 1;
+    for (int i = 0; i < x->rank; i++) total *= s[i].size;
+    for (int64_t n = 0; n < total && n < MOST; n++) {
+        int64_t flat = 0;
+        for (int i = 0; i < x->rank; i++)
+            flat = flat * dim_value(e->g->dims, x->dims[i]) + s[i].start + at[i] * s[i].step;
+        e->out[e->out_count++] = e->in[0][flat];
+        for (int i = x->rank; i-- > 0 && ++at[i] == s[i].size;) at[i] = 0;
+    }
+}
+
 static bool rule_slice(evaluation *e) {
-    int64_t start, end, axis, step, count = (int64_t)e->count[0];
-    if (!e->in[0] || !constant_at(e, 1, 0, &start) || !constant_at(e, 2, INT64_MAX, &end) ||
-        !constant_at(e, 3, 0, &axis) || !constant_at(e, 4, 1, &step) || step == 0)
+    const type x = *graph_type(e->g, graph_input(e->g, e->n, 0));
+    const int64_t *lists[4] = {NULL};
+    size_t counts[4] = {0};
+    axis_slice s[TENSOR_MAX_RANK];
+    if (!e->in[0]) return false;
+    for (uint32_t k = 0; k < 4; k++)
+        if (graph_input(e->g, e->n, k + 1) &&
+            !op_const_ints(e->g, e->n, k + 1, NULL, &lists[k], &counts[k]))
+            return false;
+    if (!lists[0] || !lists[1] || counts[0] != counts[1]) return false;
+    for (int i = 0; i < x.rank; i++) s[i] = (axis_slice){0, 1, dim_value(e->g->dims, x.dims[i])};
+    for (size_t i = 0; i < counts[0]; i++) {
+        int64_t axis = lists[2] ? lists[2][i] : (int64_t)i, step = lists[3] ? lists[3][i] : 1;
+        if (axis < 0) axis += x.rank;
+        if (axis < 0 || axis >= x.rank ||
+            !slice_axis(dim_value(e->g->dims, x.dims[axis]), lists[0][i], lists[1][i], step,
+                        &s[axis]))
+            return false;
+    }
+    copy_slices(e, &x, s);
+    return true;
+}
+
+static bool rule_transpose(evaluation *e) {
+    const type x = *graph_type(e->g, graph_input(e->g, e->n, 0));
+    size_t count;
+    const int64_t *perm = node_attr_ints(node_of(e), "perm", &count);
+    int64_t dims[TENSOR_MAX_RANK], strides[TENSOR_MAX_RANK], at[TENSOR_MAX_RANK] = {0};
+    if (!e->in[0] || (perm && count != (size_t)x.rank) || !type_static_dims(e->g->dims, &x, dims))
         return false;
-    if (start < 0) start += count;
-    if (end < 0 && end > -count - 1) end += count;
-    if (step > 0) {
-        start = start < 0 ? 0 : start;
-        end = end > count ? count : end;
-        for (int64_t i = start; i < end && e->out_count < MOST; i += step)
-            e->out[e->out_count++] = e->in[0][i];
-    } else {
-        start = start >= count ? count - 1 : start;
-        end = end < -1 ? -1 : end;
-        for (int64_t i = start; i > end && i >= 0 && e->out_count < MOST; i += step)
-            e->out[e->out_count++] = e->in[0][i];
+    int64_t stride = 1;
+    for (int i = x.rank; i-- > 0; stride *= dims[i]) strides[i] = stride;
+    for (size_t n = 0; n < e->count[0] && n < MOST; n++) {
+        int64_t flat = 0;
+        for (int i = 0; i < x.rank; i++) flat += at[i] * strides[perm ? perm[i] : x.rank - 1 - i];
+        e->out[e->out_count++] = e->in[0][flat];
+        for (int i = x.rank; i-- > 0 && ++at[i] == dims[perm ? perm[i] : x.rank - 1 - i];)
+            at[i] = 0;
     }
     return true;
 }
@@ -243,7 +285,7 @@ static bool rule_constant_of_shape(evaluation *e) {
     const type *y = graph_type(e->g, graph_output(e->g, e->n, 0));
     const attr *a = node_attr(node_of(e), "value");
     int64_t n = 1;
-    if ((y->rank == 1 && !dim_is_const(e->g->dims, y->dims[0], &n)) || n > MOST) return false;
+    if (!dim_is_const(e->g->dims, type_elements(e->g->dims, y), &n) || n > MOST) return false;
     int64_t fill = a && a->kind == ATTR_TENSOR
                        ? value_int(graph_value(e->g, a->tensors[0]), e->g->dims, 0)
                        : 0;
@@ -269,53 +311,50 @@ static bool rule_range(evaluation *e) {
 static const struct {
     const char *op;
     rule run;
-} rules[] = {{"Shape", rule_shape},
-             {"Size", rule_size},
-             {"Gather", rule_gather},
-             {"Concat", rule_concat},
-             {"Slice", rule_slice},
-             {"Add", rule_add},
-             {"Sub", rule_sub},
-             {"Mul", rule_mul},
-             {"Div", rule_div},
-             {"Mod", rule_mod},
-             {"Min", rule_min},
-             {"Max", rule_max},
-             {"Cast", rule_copy},
-             {"Identity", rule_copy},
-             {"Squeeze", rule_copy},
-             {"Unsqueeze", rule_copy},
-             {"Reshape", rule_copy},
-             {"Flatten", rule_copy},
-             {"Equal", rule_equal},
-             {"Less", rule_less},
-             {"Greater", rule_greater},
-             {"Not", rule_not},
-             {"And", rule_and},
-             {"Or", rule_or},
-             {"Where", rule_where},
-             {"Range", rule_range},
-             {"ReduceProd", rule_reduce_prod},
-             {"Expand", rule_expand},
-             {"ConstantOfShape", rule_constant_of_shape}};
+    bool any_rank; /* else of scalars and vectors only */
+} rules[] = {{"Shape", rule_shape, false},   {"Size", rule_size, true},
+             {"Gather", rule_gather, false}, {"Concat", rule_concat, false},
+             {"Slice", rule_slice, true},    {"Transpose", rule_transpose, true},
+             {"Add", rule_add, false},       {"Sub", rule_sub, false},
+             {"Mul", rule_mul, false},       {"Div", rule_div, false},
+             {"Mod", rule_mod, false},       {"Min", rule_min, false},
+             {"Max", rule_max, false},       {"Cast", rule_copy, true},
+             {"Identity", rule_copy, true},  {"Squeeze", rule_copy, true},
+             {"Unsqueeze", rule_copy, true}, {"Reshape", rule_copy, true},
+             {"Flatten", rule_copy, true},   {"Equal", rule_equal, false},
+             {"Less", rule_less, false},     {"Greater", rule_greater, false},
+             {"Not", rule_not, false},       {"And", rule_and, false},
+             {"Or", rule_or, false},         {"Where", rule_where, false},
+             {"Range", rule_range, false},   {"ReduceProd", rule_reduce_prod, false},
+             {"Expand", rule_expand, false}, {"ConstantOfShape", rule_constant_of_shape, true}};
+
+/* Whether all operands that matter are scalars or vectors. */
+static bool flat_operands(const graph *g, node_id n) {
+    const node *nd = graph_node(g, n);
+    for (uint32_t i = 0; i < nd->input_count; i++)
+        if (nd->inputs[i] && graph_type(g, nd->inputs[i])->rank > 1 &&
+            strcmp(nd->op->name, "Shape") != 0)
+            return false;
+    return true;
+}
 
 void op_infer_elements(graph *g, node_id n) {
     evaluation e = {.g = g, .n = n};
     const op_def *op = graph_node(g, n)->op;
     value_id y = graph_output(g, n, 0);
-    int64_t expected = 1;
+    int64_t expected;
     if (*op->domain || !y) return;
     const type t = *graph_type(g, y);
-    bool whole = dtype_is_integer(t.dtype) || t.dtype == DTYPE_BOOL;
-    if (t.kind != TYPE_TENSOR || !whole || t.rank > 1 ||
-        (t.rank == 1 && !dim_is_const(g->dims, t.dims[0], &expected)))
+    bool whole = t.kind == TYPE_TENSOR && (dtype_is_integer(t.dtype) || t.dtype == DTYPE_BOOL);
+    if (!whole || !dim_is_const(g->dims, type_elements(g->dims, &t), &expected) || expected > MOST)
         return;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (strcmp(rules[i].op, op->name) != 0) continue;
+        if (!rules[i].any_rank && (t.rank > 1 || !flat_operands(g, n))) return;
         for (uint32_t k = 0; k < 3; k++) {
             e.in[k] =
                 graph_input(g, n, k) ? graph_elements(g, graph_input(g, n, k), &e.count[k]) : NULL;
-            if (e.in[k] && e.count[k] > MOST) return;
+            if (e.in[k] && e.count[k] > MOST) e.in[k] = NULL;
         }
         if (rules[i].run(&e) && (int64_t)e.out_count == expected)
             op_set_elements(g, n, 0, e.out, e.out_count);

@@ -226,6 +226,25 @@ value_id import_ints(importer *im, const int64_t *data, size_t count) {
     return graph_add_constant_ints(im->g, NULL, DTYPE_I64, 1, dims, data);
 }
 
+/* Whether an input has no type yet, as it comes from an input of the body that the node stands in:
+ * the operator that has the body gives it one. */
+static bool waits_for_type(const importer *im, const import_node *n) {
+    for (size_t i = 0; n->region != GRAPH_MAIN && i < n->inputs.count; i++) {
+        if (!n->inputs.data[i]) continue;
+        const type *t = graph_type(im->g, n->inputs.data[i]);
+        if (t->kind == TYPE_NONE || (t->kind == TYPE_TENSOR && t->rank < 0)) return true;
+    }
+    return false;
+}
+
+/* A body belongs to its node, which types its inputs: what the model declares was for upgrades. */
+static void adopt_region(graph *g, region_id r, node_id owner) {
+    graph_region(g, r)->owner = owner;
+    for (size_t i = 0; i < graph_region(g, r)->inputs.count; i++)
+        graph_value(g, graph_region(g, r)->inputs.data[i])->type =
+            (type){.kind = TYPE_NONE, .rank = -1};
+}
+
 bool import_emit(importer *im, import_node *n) {
     const op_def *op = op_find(n->domain, n->op);
     assert(op);
@@ -237,8 +256,8 @@ bool import_emit(importer *im, import_node *n) {
     made->source = n->source;
     for (uint32_t i = 0; i < made->attr_count; i++)
         if (made->attrs[i].kind == ATTR_REGION)
-            graph_region(im->g, (region_id)made->attrs[i].i)->owner = id;
-    return op_infer(im->g, id);
+            adopt_region(im->g, (region_id)made->attrs[i].i, id);
+    return waits_for_type(im, n) || op_infer(im->g, id);
 }
 
 /* Constant: the value itself, under the output's name. */

@@ -100,20 +100,25 @@ static bool infer_if(graph *g, node_id n) {
 
 /* Infers a body whose inputs from `first` on are `count` states; state i begins as input
  * `initial + i` of the node and is result `result + i` of the body. Dimensions that an iteration
- * changes become symbols. */
+ * changes become symbols; those that an earlier inference found stay. */
 static bool infer_states(graph *g, node_id n, region_id body, size_t first, size_t count,
                          uint32_t initial, size_t result) {
     enum { ROUNDS = 3 };
     const node nd = *graph_node(g, n);
     type *earlier = ARENA_ARRAY(g->memory, type, count);
+    bool known = true;
     for (size_t i = 0; i < count; i++) {
         value_id v = nd.inputs[initial + i];
-        earlier[i] = *region_input_type(g, body, first + i);
         if (!v) return op_error(g, n, NULL, "the initial value of state %zu is missing", i);
-        set_region_input(g, body, first + i, *graph_type(g, v));
+        earlier[i] = *region_input_type(g, body, first + i);
+        type t;
+        known &= typed(&earlier[i]) && cover(g, &earlier[i], graph_type(g, v), &earlier[i], &t) &&
+                 type_equal(&t, &earlier[i]);
     }
+    for (size_t i = 0; !known && i < count; i++)
+        set_region_input(g, body, first + i, *graph_type(g, nd.inputs[initial + i]));
     for (int round = 0; round < ROUNDS; round++) {
-        if (round) forget_types(g, body);
+        if (round || !known) forget_types(g, body);
         if (!op_infer_region(g, body)) return false;
         bool stable = true;
         for (size_t i = 0; i < count; i++) {

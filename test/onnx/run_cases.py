@@ -1,0 +1,71 @@
+"""run_cases.py ONNXCC CASES LIST [ARGUMENT...]: run the node cases of the onnx package through `onnxcc test`.
+
+LIST names the cases that do not pass yet, one a line; they count as skipped. A case that fails and is not on it is a
+failure: what has passed once may not fall back. With ONNXCC_REFRESH=1 the list is written anew.
+"""
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+
+BATCH = 32
+SECONDS_A_CASE = 20
+LINE = re.compile(r"^(passed|FAILED|skipped) (\S+?)(?:: (.*))?$")
+
+
+def run_batch(onnxcc, folders, arguments):
+    """Name to (verdict, reason). A batch that dies is run again, case by case, to find the one."""
+    try:
+        result = subprocess.run(
+            [onnxcc, "test", *folders, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS_A_CASE * (1 if len(folders) == 1 else 4),
+        )
+        output, ended = result.stdout, result.returncode in (0, 1)
+        reason = f"exit status {result.returncode}: {result.stderr.strip()[-300:]}"
+    except subprocess.TimeoutExpired:
+        output, ended, reason = "", False, "no answer in time"
+    found = {}
+    for line in output.splitlines():
+        match = LINE.match(line)
+        if match:
+            found[os.path.basename(match[2].rstrip("/"))] = (match[1], match[3] or "")
+    if ended and len(found) == len(folders):
+        return found
+    if len(folders) == 1:
+        return {os.path.basename(folders[0]): ("FAILED", reason)}
+    merged = {}
+    for folder in folders:
+        merged.update(run_batch(onnxcc, [folder], arguments))
+    return merged
+
+
+def main(onnxcc, cases, list_path, *arguments):
+    folders = sorted(f"{cases}/{name}" for name in os.listdir(cases) if os.path.isdir(f"{cases}/{name}"))
+    batches = [folders[i : i + BATCH] for i in range(0, len(folders), BATCH)]
+    verdicts = {}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for part in pool.map(lambda batch: run_batch(onnxcc, batch, arguments), batches):
+            verdicts.update(part)
+    failing = {name for name, (verdict, _) in verdicts.items() if verdict != "passed"}
+    if os.environ.get("ONNXCC_REFRESH") == "1":
+        with open(list_path, "w") as f:
+            f.writelines(f"{name}\n" for name in sorted(failing))
+    known = set()
+    if os.path.exists(list_path):
+        known = set(open(list_path).read().split())
+    for name in sorted(failing - known):
+        print(f"FAILED {name}: {verdicts[name][1]}")
+    mended = sorted(known & set(verdicts) - failing)
+    if mended:
+        print(f"{len(mended)} cases on the list pass now; ONNXCC_REFRESH=1 takes them off: {' '.join(mended[:20])}")
+    fallen = len(failing - known)
+    print(f"{len(verdicts) - len(failing)} passed, {fallen} failed, {len(failing & known)} skipped")
+    return fallen != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

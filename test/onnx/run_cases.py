@@ -11,32 +11,36 @@ import sys
 
 BATCH = 32
 SECONDS_A_CASE = 20
-LINE = re.compile(r"^(passed|FAILED|skipped) (\S+?)(?:: (.*))?$")
+LINE = re.compile(r"^(PASS|FAIL) (\S+)$")
 
 
 def run_batch(onnxcc, folders, arguments):
-    """Name to (verdict, reason). A batch that dies is run again, case by case, to find the one."""
+    """Name to the reason of its failure, empty if it passed. A batch that dies is run again, case by case."""
+    found, name = {}, None
     try:
         result = subprocess.run(
             [onnxcc, "test", *folders, *arguments],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             timeout=SECONDS_A_CASE * (1 if len(folders) == 1 else 4),
         )
         output, ended = result.stdout, result.returncode in (0, 1)
-        reason = f"exit status {result.returncode}: {result.stderr.strip()[-300:]}"
+        reason = f"exit status {result.returncode}: {output.strip()[-300:]}"
     except subprocess.TimeoutExpired:
         output, ended, reason = "", False, "no answer in time"
-    found = {}
     for line in output.splitlines():
         match = LINE.match(line)
         if match:
-            found[os.path.basename(match[2].rstrip("/"))] = (match[1], match[3] or "")
+            name = os.path.basename(match[2])
+            found[name] = "" if match[1] == "PASS" else "failed"
+        elif name and found[name] == "failed":
+            found[name] = line  # the first diagnostic, which follows the verdict
     if ended and len(found) == len(folders):
         return found
     if len(folders) == 1:
-        return {os.path.basename(folders[0]): ("FAILED", reason)}
+        return {os.path.basename(folders[0]): reason}
     merged = {}
     for folder in folders:
         merged.update(run_batch(onnxcc, [folder], arguments))
@@ -50,7 +54,7 @@ def main(onnxcc, cases, list_path, *arguments):
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in pool.map(lambda batch: run_batch(onnxcc, batch, arguments), batches):
             verdicts.update(part)
-    failing = {name for name, (verdict, _) in verdicts.items() if verdict != "passed"}
+    failing = {name for name, reason in verdicts.items() if reason}
     if os.environ.get("ONNXCC_REFRESH") == "1":
         with open(list_path, "w") as f:
             f.writelines(f"{name}\n" for name in sorted(failing))
@@ -58,7 +62,7 @@ def main(onnxcc, cases, list_path, *arguments):
     if os.path.exists(list_path):
         known = set(open(list_path).read().split())
     for name in sorted(failing - known):
-        print(f"FAILED {name}: {verdicts[name][1]}")
+        print(f"FAILED {name}: {verdicts[name]}")
     mended = sorted(known & set(verdicts) - failing)
     if mended:
         print(f"{len(mended)} cases on the list pass now; ONNXCC_REFRESH=1 takes them off: {' '.join(mended[:20])}")

@@ -192,8 +192,8 @@ const int64_t *node_attr_ints(const node *n, const char *name, size_t *count);
 /* Reads element i of a constant number tensor (splat and every numeric type understood). */
 double value_float(const value *v, const dim_table *t, size_t i);
 int64_t value_int(const value *v, const dim_table *t, size_t i);
-/* The elements of a small integer or bool tensor, row-major, as dimension expressions: from `elements`, or
- * from a constant. NULL if they are not known; *count is their number. */
+/* The elements of a small integer or bool tensor, row-major, as dimension expressions: from
+ * `elements`, or from a constant. NULL if they are not known; *count is their number. */
 const dim *graph_elements(graph *g, value_id v, size_t *count);
 
 /* ---- rewriting ---- */

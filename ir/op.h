@@ -62,8 +62,8 @@ bool op_infer_region(graph *g, region_id r);
 /* Infers one node by its row (formula rows broadcast and keep the type of input 0 unless they have
  * a hook). */
 bool op_infer(graph *g, node_id n);
-/* Sets `elements` of a node's result where those of its operands are known: the arithmetic that exporters do on shapes. op_infer
- * calls it behind the hook. */
+/* Sets `elements` of a node's result where those of its operands are known: the arithmetic that
+ * exporters do on shapes. op_infer calls it behind the hook. */
 void op_infer_elements(graph *g, node_id n);
 /* Infers all nodes of all regions in order; all errors are reported, not only the first. */
 bool op_infer_all(graph *g);

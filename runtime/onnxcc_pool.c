@@ -1,5 +1,6 @@
-/* onnxcc_pool.c: a pool of threads for onnxcc_context.parallel_for. Work is split statically, so results do not depend on timing. Workers spin for
- * some 20 microseconds behind a job, since the next one of the same call follows soon, and sleep after that: an idle pool costs nothing. */
+/* onnxcc_pool.c: a pool of threads for onnxcc_context.parallel_for. Work is split statically, so
+ * results do not depend on timing. Workers spin for some 20 microseconds behind a job, since the
+ * next one of the same call follows soon, and sleep after that: an idle pool costs nothing. */
 #include "onnxcc_runtime.h"
 
 #include <pthread.h>
@@ -15,12 +16,12 @@ typedef struct {
     pthread_t handles[ONNXCC_POOL_MAX_THREADS];
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_flag busy;               /* a caller's job is under way */
+    atomic_flag busy;                            /* a caller's job is under way */
     _Alignas(CACHE_LINE) atomic_uint generation; /* number of the newest job */
     atomic_int sleepers;
     atomic_int stop;
     _Alignas(CACHE_LINE) atomic_int remaining; /* workers that have not finished the job */
-    atomic_int started;             /* workers that know their number */
+    atomic_int started;                        /* workers that know their number */
 } pool;
 
 _Static_assert(sizeof(pool) + CACHE_LINE <= sizeof(onnxcc_pool), "the opaque pool is large enough");

@@ -1,5 +1,6 @@
-/* test_schedule.c: what a schedule must not change. Operators of random shapes are lowered, with and without the blocked layout, and the loop-IR interpreter
- * runs the kernel as lowered and as scheduled for machines of several vector widths: the results must agree. */
+/* test_schedule.c: what a schedule must not change. Operators of random shapes are lowered, with
+ * and without the blocked layout, and the loop-IR interpreter runs the kernel as lowered and as
+ * scheduled for machines of several vector widths: the results must agree. */
 #include "codegen/target.h"
 #include "ir/lower.h"
 #include "ir/op.h"
@@ -46,7 +47,8 @@ static size_t buffer_elements(const loop_kernel *k, const loop_buffer *b) {
     return n;
 }
 
-/* Fills every input buffer with the same pseudo-random numbers for the same graph value; halos as zeros, as their makers leave them. */
+/* Fills every input buffer with the same pseudo-random numbers for the same graph value; halos as
+ * zeros, as their makers leave them. */
 static float *make_buffer(graph *g, const loop_kernel *k, const loop_buffer *b, arena *a) {
     size_t n = buffer_elements(k, b);
     float *p = ARENA_ARRAY(a, float, n);
@@ -62,7 +64,8 @@ static float *make_buffer(graph *g, const loop_kernel *k, const loop_buffer *b, 
             if (t->layout && j < t->rank && j != t->layout->block_axis)
                 border |= at < t->layout->halo_before[j] || at >= e - t->layout->halo_after[j];
         }
-        p[i] = border ? 0 : (float)((int)((i * 2654435761u + b->value * 40503u) >> 7 & 255) - 128) / 64;
+        p[i] = border ? 0
+                      : (float)((int)((i * 2654435761u + b->value * 40503u) >> 7 & 255) - 128) / 64;
     }
     return p;
 }
@@ -104,18 +107,22 @@ static void check_node(graph *g, node_id n, diag *d) {
         schedule_x86(k, &machines[m]);
         float *got = run_kernel(g, k, g->memory, d, &again);
         size_t wrong = 0;
-        for (size_t i = 0; i < count; i++) wrong += !(fabsf(got[i] - want[i]) <= 1e-4f * (1 + fabsf(want[i])));
+        for (size_t i = 0; i < count; i++)
+            wrong += !(fabsf(got[i] - want[i]) <= 1e-4f * (1 + fabsf(want[i])));
         CHECK(again == count && wrong == 0);
         if (wrong && getenv("SHOW")) printf("%s\n", loop_text(k, g->memory));
-        if (wrong) printf("%s on %s: %zu of %zu differ\n", graph_node(g, n)->op->name, machines[m].name, wrong, count);
+        if (wrong)
+            printf("%s on %s: %zu of %zu differ\n", graph_node(g, n)->op->name, machines[m].name,
+                   wrong, count);
     }
     for (size_t i = 0; i < d->items.count; i++) printf("%s\n", diag_text(d, &d->items.data[i]));
 }
 
-static node_id add_node(graph *g, const char *domain, const char *op, uint32_t inputs, const value_id *in,
-                        const tensor_layout *y, uint32_t attrs, const attr *a) {
+static node_id add_node(graph *g, const char *domain, const char *op, uint32_t inputs,
+                        const value_id *in, const tensor_layout *y, uint32_t attrs, const attr *a) {
     value_id out = graph_add_value(g, "y", (type){.kind = TYPE_NONE, .rank = -1});
-    node_id n = graph_add_node(g, GRAPH_MAIN, 0, op_find(domain, op), "", inputs, in, 1, &out, attrs, a);
+    node_id n =
+        graph_add_node(g, GRAPH_MAIN, 0, op_find(domain, op), "", inputs, in, 1, &out, attrs, a);
     CHECK(op_infer(g, n));
     graph_value(g, out)->type.layout = y;
     return n;
@@ -126,15 +133,20 @@ static void random_conv(bool blocked, bool depthwise) {
     diag d;
     diag_init(&d, a, NULL);
     graph *g = graph_create(a, &d, "t");
-    int64_t c = random_in(1, 40), o = depthwise ? c : random_in(1, 40), kernel = random_in(1, 3), stride = random_in(1, 2);
+    int64_t c = random_in(1, 40), o = depthwise ? c : random_in(1, 40), kernel = random_in(1, 3),
+            stride = random_in(1, 2);
     int64_t pad = random_in(0, kernel - 1), h = random_in(kernel, 15), w = random_in(kernel, 30);
-    int64_t x_dims[] = {random_in(1, 2), c, h, w}, w_dims[] = {o, depthwise ? 1 : c, kernel, kernel}, b_dims[] = {o};
+    int64_t x_dims[] = {random_in(1, 2), c, h, w},
+            w_dims[] = {o, depthwise ? 1 : c, kernel, kernel}, b_dims[] = {o};
     int64_t pads[] = {pad, pad, pad, pad}, strides[] = {stride, stride};
-    value_id in[] = {add_input(g, 4, x_dims, blocked ? layout(g, c >= 4 ? 1 : -1, 16, (int)pad) : NULL),
-                     add_input(g, 4, w_dims, blocked ? layout(g, 0, 16, 0) : NULL),
-                     add_input(g, 1, b_dims, blocked ? layout(g, 0, 16, 0) : NULL)};
-    attr attrs[] = {attr_ints("pads", pads, 4), attr_ints("strides", strides, 2), attr_int("group", depthwise ? c : 1)};
-    check_node(g, add_node(g, "", "Conv", 3, in, blocked ? layout(g, 1, 16, 0) : NULL, 3, attrs), &d);
+    value_id in[] = {
+        add_input(g, 4, x_dims, blocked ? layout(g, c >= 4 ? 1 : -1, 16, (int)pad) : NULL),
+        add_input(g, 4, w_dims, blocked ? layout(g, 0, 16, 0) : NULL),
+        add_input(g, 1, b_dims, blocked ? layout(g, 0, 16, 0) : NULL)};
+    attr attrs[] = {attr_ints("pads", pads, 4), attr_ints("strides", strides, 2),
+                    attr_int("group", depthwise ? c : 1)};
+    check_node(g, add_node(g, "", "Conv", 3, in, blocked ? layout(g, 1, 16, 0) : NULL, 3, attrs),
+               &d);
     arena_destroy(a);
 }
 
@@ -156,28 +168,36 @@ static void test_linear(void) {
         diag d;
         diag_init(&d, a, NULL);
         graph *g = graph_create(a, &d, "t");
-        int64_t m = random_in(1, 40), n = random_in(1, 70), k = random_in(1, 40), batch = random_in(1, 3);
+        int64_t m = random_in(1, 40), n = random_in(1, 70), k = random_in(1, 40),
+                batch = random_in(1, 3);
         int64_t a_dims[] = {batch, m, k}, b_dims[] = {n, k}, bias[] = {n};
-        value_id in[] = {add_input(g, 3, a_dims, NULL), add_input(g, 2, b_dims, layout(g, 0, 16, 0)), add_input(g, 1, bias, NULL)};
+        value_id in[] = {add_input(g, 3, a_dims, NULL),
+                         add_input(g, 2, b_dims, layout(g, 0, 16, 0)), add_input(g, 1, bias, NULL)};
         check_node(g, add_node(g, OP_INTERNAL, "Linear", 3, in, NULL, 0, NULL), &d);
         arena_destroy(a);
     }
 }
 
 static void test_rows(void) {
-    static const char *const ops[] = {"Softmax", "LogSoftmax", "MaxPool", "AveragePool", "GlobalAveragePool"};
+    static const char *const ops[] = {"Softmax", "LogSoftmax", "MaxPool", "AveragePool",
+                                      "GlobalAveragePool"};
     for (int i = 0; i < 20; i++) {
         arena *a = arena_create();
         diag d;
         diag_init(&d, a, NULL);
         graph *g = graph_create(a, &d, "t");
         int which = i % 5;
-        int64_t dims[] = {random_in(1, 3), random_in(1, 20), random_in(2, 9), random_in(2, 40)}, kernel[] = {2, 2};
+        int64_t dims[] = {random_in(1, 3), random_in(1, 20), random_in(2, 9), random_in(2, 40)},
+                kernel[] = {2, 2};
         bool blocked = i % 2 && which >= 2;
         value_id x = add_input(g, 4, dims, blocked ? layout(g, 1, 16, 0) : NULL);
-        attr axis = attr_int("axis", random_in(-4, 3)), window = attr_ints("kernel_shape", kernel, 2);
+        attr axis = attr_int("axis", random_in(-4, 3)),
+             window = attr_ints("kernel_shape", kernel, 2);
         uint32_t attrs = which < 4;
-        check_node(g, add_node(g, "", ops[which], 1, &x, blocked ? layout(g, 1, 16, 0) : NULL, attrs, which < 2 ? &axis : &window), &d);
+        check_node(g,
+                   add_node(g, "", ops[which], 1, &x, blocked ? layout(g, 1, 16, 0) : NULL, attrs,
+                            which < 2 ? &axis : &window),
+                   &d);
         arena_destroy(a);
     }
 }

@@ -1,5 +1,5 @@
-/* Dimension expressions against plain arithmetic: random expressions are built twice, as a dim and
- * as a tree of our own, and compared at random points within the symbols' bounds. */
+/* test_dim.c: dimension expressions against plain arithmetic: random expressions are built twice,
+ * as a dim and as a tree of our own, and compared at random points within the symbols' bounds. */
 #include "ir/dim.h"
 #include "test/unit.h"
 

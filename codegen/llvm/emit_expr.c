@@ -12,12 +12,31 @@ static bool is_signed(dtype t) {
 
 /* ---- integers ---- */
 
-/* Division that never traps. `limit` false: b is known to be a positive number. */
+/* Quotients or remainders lane by lane. Machines have no vector division of integers, and LLVM 19
+ * takes a vector with one divisor of zero for undefined altogether, also where a select guards it.
+ */
+static emit_value divide_lanes(kernel_emitter *e, LLVMOpcode op, emit_value a, emit_value b) {
+    LLVMBuilderRef builder = e->m->builder;
+    a = emit_splat(e, a);
+    b = emit_splat(e, b);
+    LLVMValueRef all = LLVMGetPoison(LLVMTypeOf(a.v));
+    for (int i = 0; i < e->lanes; i++) {
+        LLVMValueRef at = LLVMConstInt(e->m->i32, (unsigned)i, false);
+        LLVMValueRef x = LLVMBuildExtractElement(builder, a.v, at, "");
+        LLVMValueRef y = LLVMBuildExtractElement(builder, b.v, at, "");
+        all = LLVMBuildInsertElement(builder, all, LLVMBuildBinOp(builder, op, x, y, ""), at, "");
+    }
+    return (emit_value){all, true, LEVEL_HERE};
+}
+
+/* Division that never traps. `positive`: b is known to be a number above 0. */
 static emit_value divide(kernel_emitter *e, dtype t, bool remainder, emit_value a, emit_value b,
                          bool positive) {
     LLVMOpcode op =
         is_signed(t) ? (remainder ? LLVMSRem : LLVMSDiv) : (remainder ? LLVMURem : LLVMUDiv);
-    if (positive) return emit_binary(e, op, a, b);
+    int64_t number;
+    if (emit_is_int(b, &number) && number > 0) return emit_binary(e, op, a, b);
+    if (positive) return a.wide || b.wide ? divide_lanes(e, op, a, b) : emit_binary(e, op, a, b);
     LLVMTypeRef type = emit_type(e->m, t);
     emit_value zero = emit_int(e, type, 0), one = emit_int(e, type, 1);
     emit_value by_zero = emit_compare(e, LLVMIntEQ, b, zero);
@@ -27,7 +46,8 @@ static emit_value divide(kernel_emitter *e, dtype t, bool remainder, emit_value 
         unsafe = emit_binary(e, LLVMOr, by_zero, by_minus_one);
         if (!remainder) negated = emit_select(e, by_zero, zero, emit_binary(e, LLVMSub, zero, a));
     }
-    emit_value q = emit_binary(e, op, a, emit_select(e, unsafe, one, b));
+    emit_value safe = emit_select(e, unsafe, one, b);
+    emit_value q = a.wide || b.wide ? divide_lanes(e, op, a, safe) : emit_binary(e, op, a, safe);
     return emit_select(e, unsafe, negated, q);
 }
 
@@ -61,6 +81,19 @@ static emit_value shift(kernel_emitter *e, loop_op op, dtype t, emit_value a, em
                        zero);
 }
 
+/* LLVM folds no intrinsics while they are made, and positions in tiles must be constants. */
+static emit_value integer_extreme(kernel_emitter *e, bool max, dtype t, emit_value a,
+                                  emit_value b) {
+    static const char *const names[2][2] = {{"llvm.umin", "llvm.umax"}, {"llvm.smin", "llvm.smax"}};
+    emit_value none = {0};
+    if (LLVMIsConstant(a.v) && LLVMIsConstant(b.v)) {
+        LLVMIntPredicate p = is_signed(t) ? LLVMIntSLT : LLVMIntULT;
+        emit_value less = emit_compare(e, p, a, b);
+        return emit_select(e, less, max ? b : a, max ? a : b);
+    }
+    return emit_intrinsic(e, names[is_signed(t)][max], a, b, none, 2);
+}
+
 static emit_value integer_op(kernel_emitter *e, const loop_node *n, dtype t, emit_value a,
                              emit_value b, emit_value c) {
     LLVMTypeRef type = emit_type(e->m, t);
@@ -78,9 +111,13 @@ static emit_value integer_op(kernel_emitter *e, const loop_node *n, dtype t, emi
     case LOOP_REM: return divide(e, t, true, a, b, positive);
     case LOOP_FLOORDIV: return divide_floor(e, t, false, a, b, positive, low_a >= 0);
     case LOOP_MOD: return divide_floor(e, t, true, a, b, positive, low_a >= 0);
-    case LOOP_MIN: return emit_intrinsic(e, is_signed(t) ? "llvm.smin" : "llvm.umin", a, b, c, 2);
-    case LOOP_MAX: return emit_intrinsic(e, is_signed(t) ? "llvm.smax" : "llvm.umax", a, b, c, 2);
-    case LOOP_ABS: return is_signed(t) ? emit_intrinsic(e, "llvm.abs", a, b, c, 1) : a;
+    case LOOP_MIN:
+    case LOOP_MAX: return integer_extreme(e, n->op == LOOP_MAX, t, a, b);
+    case LOOP_ABS:
+        if (!is_signed(t)) return a;
+        if (LLVMIsConstant(a.v))
+            return integer_extreme(e, true, t, a, emit_binary(e, LLVMSub, emit_int(e, type, 0), a));
+        return emit_intrinsic(e, "llvm.abs", a, b, c, 1);
     case LOOP_AND: return emit_binary(e, LLVMAnd, a, b);
     case LOOP_OR: return emit_binary(e, LLVMOr, a, b);
     case LOOP_XOR: return emit_binary(e, LLVMXor, a, b);
@@ -174,9 +211,8 @@ static emit_value compare(kernel_emitter *e, loop_op op, dtype t, emit_value a, 
 }
 
 static emit_value clamp(kernel_emitter *e, emit_value v, int64_t low, int64_t high) {
-    emit_value none = {0};
-    v = emit_intrinsic(e, "llvm.smax", v, emit_int(e, e->m->i64, low), none, 2);
-    return emit_intrinsic(e, "llvm.smin", v, emit_int(e, e->m->i64, high), none, 2);
+    v = integer_extreme(e, true, DTYPE_I64, v, emit_int(e, e->m->i64, low));
+    return integer_extreme(e, false, DTYPE_I64, v, emit_int(e, e->m->i64, high));
 }
 
 /* x OP y where the difference is c * lane + u: the lanes, as narrow numbers, against -u. */
@@ -239,6 +275,14 @@ static bool lane_index(kernel_emitter *e, loop_expr x, const loop_node *n, emit_
     return true;
 }
 
+/* On f16 and bf16: done in f32. */
+static emit_value narrow_float_op(kernel_emitter *e, const loop_node *n, dtype t,
+                                  emit_value *args) {
+    for (uint32_t i = 0; i < n->arg_count; i++) args[i] = emit_convert(e, DTYPE_F32, t, args[i]);
+    if (n->op >= LOOP_EQ && n->op <= LOOP_LE) return compare(e, n->op, DTYPE_F32, args[0], args[1]);
+    return emit_narrow_float(e, t, float_op(e, n, args[0], args[1], args[2]));
+}
+
 static emit_value operation(kernel_emitter *e, loop_expr x, const loop_node *n) {
     emit_value args[3] = {{0}}, out;
     dtype t = loop_type(e->k, n->args[n->op == LOOP_SELECT ? 1 : 0]);
@@ -248,6 +292,8 @@ static emit_value operation(kernel_emitter *e, loop_expr x, const loop_node *n) 
     bool is_float = t == DTYPE_F32 || t == DTYPE_F64;
     if (is_float && contract(e, n, &out)) return out;
     for (uint32_t i = 0; i < n->arg_count; i++) args[i] = emit_expr(e, n->args[i]);
+    bool moves = n->op == LOOP_SELECT || n->op == LOOP_CAST || n->op == LOOP_BITCAST;
+    if (dtype_is_float(t) && !is_float && !moves) return narrow_float_op(e, n, t, args);
     if (n->op >= LOOP_EQ && n->op <= LOOP_LE) return compare(e, n->op, t, args[0], args[1]);
     switch (n->op) {
     case LOOP_SELECT: return emit_select(e, args[0], args[1], args[2]);
@@ -255,7 +301,6 @@ static emit_value operation(kernel_emitter *e, loop_expr x, const loop_node *n) 
     case LOOP_BITCAST: return emit_cast(e, LLVMBitCast, emit_type(e->m, n->type), args[0]);
     default: break;
     }
-    assert(is_float || !dtype_is_float(t));
     return is_float ? float_op(e, n, args[0], args[1], args[2])
                     : integer_op(e, n, t, args[0], args[1], args[2]);
 }

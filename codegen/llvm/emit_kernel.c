@@ -43,7 +43,7 @@ void emit_function_attributes(emit_module *m, LLVMValueRef fn) {
     add_attribute(m, fn, "nounwind", NULL);
     add_attribute(m, fn, "noinline", NULL);
     add_attribute(m, fn, "target-cpu", m->machine->cpu);
-    add_attribute(m, fn, "target-features", m->machine->features);
+    if (*m->machine->features) add_attribute(m, fn, "target-features", m->machine->features);
     /* Vectors as wide as the schedule made them, also where LLVM's tuning prefers narrower ones. */
     if (m->machine->vector_bytes > 16) {
         const char *bits = m->machine->vector_bytes > 32 ? "512" : "256";

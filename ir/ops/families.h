@@ -1,6 +1,7 @@
 /* families.h: the list of operator families. Each is a file ir/ops/FAMILY.c that defines ops_FAMILY
  * and ops_FAMILY_count. */
 #define OP_FAMILIES(X)                                                                             \
+    X(attention)                                                                                   \
     X(control)                                                                                     \
     X(convolution)                                                                                 \
     X(einsum)                                                                                      \

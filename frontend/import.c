@@ -183,15 +183,21 @@ static void import_nodes(importer *im, const Onnx__GraphProto *p, region_id r,
     im->declared = outer.declared;
 }
 
-bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope) {
+bool import_graph_nodes(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope) {
     if (++im->depth > MAX_GRAPH_DEPTH)
         return diag_error(im->g->diag, NULL, NULL, NULL, "graphs are nested deeper than %d",
                           MAX_GRAPH_DEPTH);
-    bool ok = import_initializers(im, p, scope) && import_inputs(im, p, r, scope);
-    if (ok) import_nodes(im, p, r, scope);
-    ok = ok && import_outputs(im, p, r, scope);
+    bool ok = import_initializers(im, p, scope);
+    /* Go on after a bad node, to report them all; its outputs have no type, and those who read them
+     * keep still. */
+    for (size_t i = 0; ok && i < p->n_node; i++) (void)import_one_node(im, p->node[i], r, scope);
     im->depth--;
     return ok;
+}
+
+bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope) {
+    return import_inputs(im, p, r, scope) && import_graph_nodes(im, p, r, scope) &&
+           import_outputs(im, p, r, scope);
 }
 
 /* ---- dimension settings ---- */

@@ -63,6 +63,8 @@ bool import_add_name(arena *a, import_scope *s, const char *name, value_id v);
 
 /* graphs (import.c) */
 bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope);
+/* The initializers and nodes of a graph alone, into a region that may hold other nodes. */
+bool import_graph_nodes(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope);
 bool import_type(importer *im, const Onnx__TypeProto *p, const char *name, type *out);
 int import_opset(const importer *im, const char *domain);
 

@@ -297,6 +297,19 @@ static bool take_constant(importer *im, import_node *n) {
 
 /* ---- functions ---- */
 
+static bool add_identity(importer *im, const import_node *like, value_id from, value_id to) {
+    import_node identity = *like;
+    value_id in[] = {from}, out[] = {to};
+    identity.domain = "";
+    identity.op = "Identity";
+    identity.inputs.data = in;
+    identity.inputs.count = identity.inputs.capacity = 1;
+    identity.attrs.count = 0;
+    identity.outputs = out;
+    identity.output_count = 1;
+    return import_emit(im, &identity);
+}
+
 static const Onnx__FunctionProto *find_function(const importer *im, const char *domain,
                                                 const char *op) {
     const Onnx__ModelProto *m = im->model->proto;
@@ -340,16 +353,39 @@ bool import_function_call(importer *im, const import_node *n, const Onnx__Functi
         value_id made = import_find_name(&scope, import_text(f->output[i]));
         if (!made) return import_error(im, n, NULL, "the function does not make its output %u", i);
         if (!n->outputs[i]) continue;
-        import_node identity = *n;
-        value_id in[] = {made}, out[] = {n->outputs[i]};
-        identity.domain = "";
-        identity.op = "Identity";
-        identity.inputs.data = in;
-        identity.inputs.count = identity.inputs.capacity = 1;
-        identity.attrs.count = 0;
-        identity.outputs = out;
-        identity.output_count = 1;
-        ok &= import_emit(im, &identity);
+        ok &= add_identity(im, n, made, n->outputs[i]);
+    }
+    return ok;
+}
+
+/* ---- branches ---- */
+
+/* The branch that an If takes, where its condition follows from shapes and constants: the other
+ * one, which may not even fit the shapes, is never looked at. NULL if the condition is open. */
+static const Onnx__GraphProto *taken_branch(importer *im, const Onnx__NodeProto *p,
+                                            const import_node *n) {
+    size_t count;
+    int64_t condition;
+    if (*n->domain || strcmp(n->op, "If") != 0 || n->inputs.count != 1) return NULL;
+    const dim *known = graph_elements(im->g, n->inputs.data[0], &count);
+    if (!known || count != 1 || !dim_is_const(im->g->dims, known[0], &condition)) return NULL;
+    const char *name = condition ? "then_branch" : "else_branch";
+    for (size_t i = 0; i < p->n_attribute; i++)
+        if (strcmp(import_text(p->attribute[i]->name), name) == 0) return p->attribute[i]->g;
+    return NULL;
+}
+
+static bool import_taken_branch(importer *im, const import_node *n, const Onnx__GraphProto *p,
+                                const import_scope *outer) {
+    import_scope scope = {.outer = outer};
+    if (p->n_output != n->output_count || p->n_input)
+        return import_error(im, n, NULL, "a branch has %zu results, the node %u", p->n_output,
+                            n->output_count);
+    bool ok = import_graph_nodes(im, p, n->region, &scope);
+    for (uint32_t i = 0; ok && i < n->output_count; i++) {
+        value_id made = import_find_name(&scope, import_text(p->output[i]->name));
+        if (!made) return import_error(im, n, NULL, "result %u of a branch is made by no node", i);
+        if (n->outputs[i]) ok &= add_identity(im, n, made, n->outputs[i]);
     }
     return ok;
 }
@@ -431,6 +467,9 @@ bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import
     if (++im->expanded > MAX_NODES)
         return import_error(im, &n, NULL, "the model has over %d nodes", MAX_NODES);
     bool ok = import_operands(im, p, &n, scope);
+    const Onnx__GraphProto *branch = ok ? taken_branch(im, p, &n) : NULL;
+    if (branch)
+        return import_results(im, p, &n, scope) && import_taken_branch(im, &n, branch, scope);
     ok &= import_attributes(im, p, &n, scope);
     ok &= import_results(im, p, &n, scope);
     const Onnx__FunctionProto *f = find_function(im, domain, n.op);

@@ -80,38 +80,14 @@ bool driver_open(driver *d, const char *path, const driver_options *options) {
     if (is_text(path)) {
         if (!read_text(d, path)) return false;
     } else {
-        import_options o = {.dims = options->dims, .dim_count = options->dim_count};
+        import_options o = {.dims = options->dims,
+                            .dim_count = options->dim_count,
+                            .pins = options->pins,
+                            .pin_count = options->pin_count};
         d->graph = import_model(path, &o, d->memory, &d->diag, &d->files);
     }
     d->seconds += now() - begin;
     return d->graph && !d->diag.error_count;
-}
-
-/* ---- pinning ---- */
-
-static void substitute_type(driver *d, type *t, const dim *with) {
-    if (t->kind != TYPE_TENSOR || t->rank <= 0) return;
-    dim *dims = ARENA_ARRAY(d->memory, dim, (size_t)t->rank);
-    for (int i = 0; i < t->rank; i++) dims[i] = dim_substitute(d->graph->dims, t->dims[i], with);
-    t->dims = dims;
-}
-
-bool driver_pin(driver *d, const load_tensor_result *inputs, size_t count) {
-    graph *g = d->graph;
-    const region *main = graph_region(g, GRAPH_MAIN);
-    dim *with = ARENA_ARRAY(d->memory, dim, dim_symbol_count(g->dims) + 1);
-    for (size_t i = 0; i < main->inputs.count && i < count; i++) {
-        const type *t = graph_type(g, main->inputs.data[i]);
-        for (int j = 0; j < t->rank && t->rank == inputs[i].rank; j++)
-            if (dim_op_of(g->dims, t->dims[j]) == DIM_SYMBOL)
-                with[dim_symbol_of(g->dims, t->dims[j])] = dim_const(g->dims, inputs[i].dims[j]);
-    }
-    for (value_id v = 1; v < g->values.count; v++) {
-        value *val = graph_value(g, v);
-        substitute_type(d, &val->type, with);
-        val->elements = NULL;
-    }
-    return op_infer_all(g);
 }
 
 /* ---- passes ---- */

@@ -13,6 +13,9 @@ typedef struct {
     const char *name;        /* prefix of the generated interface; NULL: from the file's name */
     const char *const *dims; /* settings "SYM=8", "SYM=1..512", "SYM=1,8" */
     size_t dim_count;
+    const load_tensor_result
+        *pins; /* tensors for the inputs: symbols are fixed to their sizes; NULL */
+    size_t pin_count;
     int optimize;         /* -O level, 0 to 3 */
     const char *passes;   /* a pipeline in place of the level's own; NULL */
     bool weights_in_file; /* NAME.weights beside the library instead of inside */
@@ -38,8 +41,6 @@ typedef struct {
 void driver_begin(driver *d);
 /* Reads an .onnx model or an .ir file of the graph's text form. */
 bool driver_open(driver *d, const char *path, const driver_options *options);
-/* Fixes every symbol to the size that these inputs, in the order of the graph's, give it. */
-bool driver_pin(driver *d, const load_tensor_result *inputs, size_t count);
 bool driver_optimize(driver *d);
 bool driver_build(driver *d);
 /* driver_begin, open, optimize and build in one. */

@@ -188,9 +188,7 @@ bool import_graph_nodes(importer *im, const Onnx__GraphProto *p, region_id r, im
         return diag_error(im->g->diag, NULL, NULL, NULL, "graphs are nested deeper than %d",
                           MAX_GRAPH_DEPTH);
     bool ok = import_initializers(im, p, scope);
-    /* Go on after a bad node, to report them all; its outputs have no type, and those who read them
-     * keep still. */
-    for (size_t i = 0; ok && i < p->n_node; i++) (void)import_one_node(im, p->node[i], r, scope);
+    if (ok) import_nodes(im, p, r, scope);
     im->depth--;
     return ok;
 }
@@ -253,17 +251,34 @@ static bool apply_setting(graph *g, const char *setting) {
     return true;
 }
 
-/* Symbols that the settings fix become constants in the types of the inputs, before anything is
- * inferred from them. */
+static bool is_initializer(const Onnx__GraphProto *p, const char *name) {
+    for (size_t i = 0; i < p->n_initializer; i++)
+        if (strcmp(import_text(p->initializer[i]->name), name) == 0) return true;
+    return false;
+}
+
+/* Fixes the symbols of an input to the dimensions of a tensor for it. */
+static void apply_pin(graph *g, const type *t, const load_tensor_result *pin) {
+    for (int i = 0; t->kind == TYPE_TENSOR && t->rank == pin->rank && i < t->rank; i++)
+        if (dim_op_of(g->dims, t->dims[i]) == DIM_SYMBOL)
+            dim_set_bounds(g->dims, dim_symbol_of(g->dims, t->dims[i]), pin->dims[i], pin->dims[i]);
+}
+
+/* Symbols that settings or tensors fix get bounds that meet, before anything is inferred from
+ * them. */
 static bool apply_settings(importer *im, const import_options *options, const Onnx__GraphProto *p) {
     graph *g = im->g;
     bool ok = true;
+    size_t number = 0;
     for (size_t i = 0; i < p->n_input; i++) {
         type t;
-        if (p->input[i]->type)
-            ok &= import_type(im, p->input[i]->type, import_text(p->input[i]->name), &t);
+        if (is_initializer(p, import_text(p->input[i]->name)) || !p->input[i]->type) continue;
+        ok &= import_type(im, p->input[i]->type, import_text(p->input[i]->name), &t);
+        if (ok && options && number < options->pin_count) apply_pin(g, &t, &options->pins[number]);
+        number++;
     }
-    for (size_t i = 0; ok && i < options->dim_count; i++) ok &= apply_setting(g, options->dims[i]);
+    for (size_t i = 0; ok && options && i < options->dim_count; i++)
+        ok &= apply_setting(g, options->dims[i]);
     return ok;
 }
 
@@ -283,15 +298,14 @@ graph *import_model(const char *path, const import_options *options, arena *a, d
     load_model_result *m = load_model(path, a, d);
     if (!m) return NULL;
     *files = m;
+    const Onnx__GraphProto *p = m->proto->graph;
+    import_scope scope = {.outer = NULL};
     importer im = {.model = m,
                    .opsets = (const Onnx__OperatorSetIdProto *const *)m->proto->opset_import,
                    .opset_count = m->proto->n_opset_import};
-    im.g = graph_create(a, d, import_text(m->proto->graph->name));
-    import_scope scope = {.outer = NULL};
-    size_t settings = options ? options->dim_count : 0;
-    if (settings && !apply_settings(&im, options, m->proto->graph)) return NULL;
-    const Onnx__GraphProto *p = m->proto->graph;
-    bool ok = import_initializers(&im, p, &scope) && import_inputs(&im, p, GRAPH_MAIN, &scope);
+    im.g = graph_create(a, d, import_text(p->name));
+    bool ok = apply_settings(&im, options, p) && import_initializers(&im, p, &scope) &&
+              import_inputs(&im, p, GRAPH_MAIN, &scope);
     if (ok) fix_inputs(im.g);
     if (ok) import_nodes(&im, p, GRAPH_MAIN, &scope);
     ok = ok && !d->error_count && import_outputs(&im, p, GRAPH_MAIN, &scope);

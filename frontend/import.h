@@ -11,6 +11,10 @@ typedef struct {
      * the least and the largest. */
     const char *const *dims;
     size_t dim_count;
+    /* Tensors for the inputs, in their order: symbols that are dimensions of inputs are fixed to
+     * theirs. */
+    const load_tensor_result *pins;
+    size_t pin_count;
 } import_options;
 
 /* Reads a model file. NULL after diagnostics. Constants of the graph lie in the mapped files, which

@@ -50,6 +50,7 @@ typedef struct {
     uint32_t output_count;
     value_id *outputs; /* values to define; upgrades may put nodes behind the node */
     region_id region;
+    LIST(diag_item) complaints[2]; /* If: what is wrong with its branches, then and else */
 } import_node;
 
 static inline const char *import_text(const char *s) {

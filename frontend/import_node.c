@@ -37,13 +37,33 @@ static bool import_constant(importer *im, const Onnx__TensorProto *p, const char
     return true;
 }
 
+static bool is_if(const import_node *n) {
+    return !*n->domain && strcmp(n->op, "If") == 0;
+}
+
+/* Errors within a branch of an If do not end the import yet: the other branch may be well
+ * (check_branches). */
+static void take_complaints(importer *im, import_node *n, const char *attribute, size_t items,
+                            size_t errors) {
+    diag *d = im->g->diag;
+    int which = strcmp(attribute, "else_branch") == 0;
+    for (size_t i = items; i < d->items.count; i++)
+        list_push(im->g->memory, &n->complaints[which], d->items.data[i]);
+    d->items.count = items;
+    d->error_count = errors;
+}
+
 static bool import_region(importer *im, const Onnx__GraphProto *p, import_node *n,
                           const import_scope *scope, attr *out) {
     import_scope inner = {.outer = scope};
     region_id r = graph_add_region(im->g, n->region);
     out->kind = ATTR_REGION;
     out->i = r;
-    return import_graph(im, p, r, &inner);
+    const size_t items = im->g->diag->items.count, errors = im->g->diag->error_count;
+    bool ok = import_graph(im, p, r, &inner);
+    if (!is_if(n) || im->g->diag->error_count == errors) return ok;
+    take_complaints(im, n, out->name, items, errors);
+    return true;
 }
 
 static bool import_attribute_value(importer *im, const Onnx__AttributeProto *p, import_node *n,
@@ -375,6 +395,52 @@ static const Onnx__GraphProto *taken_branch(importer *im, const Onnx__NodeProto 
     return NULL;
 }
 
+static size_t branch_results(importer *im, region_id r, int *rank) {
+    const region *reg = graph_region(im->g, r);
+    const type *t = reg->outputs.count ? graph_type(im->g, reg->outputs.data[0]) : NULL;
+    *rank = t && t->kind == TYPE_TENSOR ? t->rank : -1;
+    return reg->outputs.count;
+}
+
+/* A branch that cannot be run with these shapes becomes a run-time error, with results of the other
+ * branch's types. */
+static void make_unreachable(importer *im, region_id bad, region_id good) {
+    graph *g = im->g;
+    region *r = graph_region(g, bad);
+    for (size_t i = 0; i < r->nodes.count; i++) graph_node(g, r->nodes.data[i])->region = 0;
+    r->nodes.count = r->outputs.count = 0;
+    for (size_t i = 0; i < graph_region(g, good)->outputs.count; i++) {
+        value_id out = graph_add_value(g, "unreachable",
+                                       *graph_type(g, graph_region(g, good)->outputs.data[i]));
+        graph_add_node(g, bad, 0, op_find(OP_INTERNAL, "Unreachable"), "", 0, NULL, 1, &out, 0,
+                       NULL);
+        list_push(g->memory, &graph_region(g, bad)->outputs, out);
+    }
+}
+
+/* An If is well if one of its branches is: the other one then is an error of the run. So it is
+ * where the branches have results of different ranks, as exporters write a squeeze of an axis that
+ * may have one element: the first branch is meant. */
+static bool check_branches(importer *im, import_node *n) {
+    diag *d = im->g->diag;
+    const attr *then = import_attr(n, "then_branch"), *other = import_attr(n, "else_branch");
+    int ranks[2];
+    if (!then || !other || then->kind != ATTR_REGION || other->kind != ATTR_REGION) return true;
+    region_id branches[] = {(region_id)then->i, (region_id)other->i};
+    bool bad[] = {n->complaints[0].count > 0, n->complaints[1].count > 0};
+    if (bad[0] && bad[1]) {
+        for (size_t i = 0; i < n->complaints[0].count; i++) diag_add(d, n->complaints[0].data[i]);
+        return false;
+    }
+    if (!bad[0] && !bad[1]) {
+        size_t results = branch_results(im, branches[0], &ranks[0]);
+        bad[1] = branch_results(im, branches[1], &ranks[1]) == results && ranks[0] != ranks[1];
+    }
+    if (!bad[0] && !bad[1]) return true;
+    make_unreachable(im, branches[bad[1]], branches[bad[0]]);
+    return true;
+}
+
 static bool import_taken_branch(importer *im, const import_node *n, const Onnx__GraphProto *p,
                                 const import_scope *outer) {
     import_scope scope = {.outer = outer};
@@ -472,6 +538,7 @@ bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import
         return import_results(im, p, &n, scope) && import_taken_branch(im, &n, branch, scope);
     ok &= import_attributes(im, p, &n, scope);
     ok &= import_results(im, p, &n, scope);
+    if (ok && is_if(&n) && !check_branches(im, &n)) return false;
     const Onnx__FunctionProto *f = find_function(im, domain, n.op);
     if (f) return ok && import_function_call(im, &n, f);
     if (!n.opset)

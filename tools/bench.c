@@ -164,14 +164,21 @@ static void print_report(const json_t *r) {
 }
 
 static bool bench(driver *d, const char *path, const bench_options *o) {
-    if (!driver_open(d, path, &o->compile.driver)) return false;
     tool_list none = {.count = 0};
-    size_t count = graph_region(d->graph, GRAPH_MAIN)->inputs.count;
-    load_tensor_result *x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
-    bool given = o->folder && tool_load_test_data(d, o->folder, x, count);
-    if (o->folder && !given) return false;
-    if (given && !o->dynamic && !driver_pin(d, x, count)) return false;
-    if (!driver_optimize(d) || !driver_build(d)) return false;
+    driver_options options = o->compile.driver;
+    load_tensor_result *x = NULL;
+    size_t count = 0;
+    if (o->folder && !tool_load_test_data(d, o->folder, &x, &count)) return false;
+    if (!o->dynamic) {
+        options.pins = x;
+        options.pin_count = count;
+    }
+    if (!driver_open(d, path, &options) || !driver_optimize(d) || !driver_build(d)) return false;
+    bool given = count == d->program->inputs.count;
+    if (!given) {
+        count = d->program->inputs.count;
+        x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
+    }
     instance *i = strcmp(o->via, "library") == 0 ? driver_library(d) : driver_jit(d);
     instance_call call;
     if (!i || (!given && !tool_load_inputs(d, NULL, &none, x)) ||

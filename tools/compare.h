@@ -6,9 +6,10 @@
 #include "frontend/load.h"
 
 /* NULL if every element of `got` is within atol + rtol * |expected| (both NaN or both the same
- * infinity is equal; integers, bools and strings must be the same); else a sentence on the first or
- * the worst difference. bfloat16 and narrower floats are compared at one unit in their last place
- * at least. */
+ * infinity is equal; integers, bools and strings must be the same); atol below 0 stands for a
+ * millionth of the largest expected element, at least 2^-22; else a sentence on the first or the
+ * worst difference. bfloat16 and narrower floats are compared at one unit in their last place at
+ * least. */
 const char *compare_tensors(const load_tensor_result *expected, const load_tensor_result *got,
                             double rtol, double atol, arena *a);
 

@@ -114,13 +114,16 @@ bool tool_load_inputs(driver *d, const char *folder, const tool_list *settings,
     return ok;
 }
 
-bool tool_load_test_data(driver *d, const char *folder, load_tensor_result *out, size_t count) {
-    bool ok = true;
-    for (size_t i = 0; i < count; i++) {
+bool tool_load_test_data(driver *d, const char *folder, load_tensor_result **out, size_t *count) {
+    LIST(load_tensor_result) found = {0};
+    for (size_t i = 0;; i++) {
         load_value v = {0};
         const char *path = arena_printf(d->memory, "%s/input_%zu.pb", folder, i);
-        ok &= load_value_file(path, TYPE_TENSOR, d->memory, &d->diag, &v);
-        out[i] = v.tensor;
+        if (access(path, R_OK) != 0) break;
+        if (!load_value_file(path, TYPE_TENSOR, d->memory, &d->diag, &v)) return false;
+        list_push(d->memory, &found, v.tensor);
     }
-    return ok;
+    *out = found.data;
+    *count = found.count;
+    return true;
 }

@@ -98,9 +98,10 @@ static void scan_expr(access_scan *s, loop_expr e, const loop_stmt *at) {
     const loop_node *n = loop_get(s->k, e);
     if (n->op == LOOP_LOAD && (loop_buf)n->i == s->output) s->bad = true;
     if (n->op == LOOP_LOAD && (loop_buf)n->i == s->input) {
-        bool same = at && at->kind == LOOP_STMT_STORE && at->buf == s->output &&
-                    n->arg_count == at->index_count &&
-                    memcmp(n->args, at->indices, n->arg_count * sizeof *n->args) == 0;
+        bool same =
+            at && at->kind == LOOP_STMT_STORE && at->buf == s->output &&
+            n->arg_count == at->index_count &&
+            (!n->arg_count || memcmp(n->args, at->indices, n->arg_count * sizeof *n->args) == 0);
         s->bad |= !same;
     }
     for (uint32_t i = 0; i < n->arg_count; i++) scan_expr(s, n->args[i], at);

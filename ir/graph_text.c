@@ -4,8 +4,12 @@
 #include "ir/graph.h"
 #include "ir/op.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -43,7 +47,8 @@ static void put_quoted(printer *p, const char *s, size_t n) {
 static void put_name(printer *p, const char *s) {
     bool plain = *s != '\0';
     for (const char *c = s; *c; c++)
-        plain = plain && (isalnum((unsigned char)*c) || strchr("_.$-/:", *c));
+        plain = plain && (isalnum((unsigned char)*c) || strchr("_.$-/", *c) ||
+                          (*c == ':' && c[1])); /* the last would run into what follows */
     if (plain)
         put(p, "%s", s);
     else
@@ -105,11 +110,31 @@ static uint64_t digest(const blob *b) {
     return h;
 }
 
+/* The shortest text that reads back as the same number. */
+static void put_float(printer *p, double x, bool single) {
+    char text[40];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (single ? strtof(text, NULL) == (float)x : strtod(text, NULL) == x) break;
+    }
+    put(p, "%s", text);
+}
+
 static void put_number(printer *p, const value *v, size_t i) {
     if (dtype_is_float(v->type.dtype))
-        put(p, "%.17g", value_float(v, p->g->dims, i));
+        put_float(p, value_float(v, p->g->dims, i), v->type.dtype == DTYPE_F32);
     else
         put(p, "%" PRId64, value_int(v, p->g->dims, i));
+}
+
+/* Whether decimal numbers say exactly what the data holds. */
+static bool is_decimal(const printer *p, const value *v, size_t count) {
+    dtype t = v->type.dtype;
+    if (t == DTYPE_U64 || t == DTYPE_C64 || t == DTYPE_C128) return false;
+    if (!dtype_is_float(t)) return true;
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(value_float(v, p->g->dims, i))) return false;
+    return t == DTYPE_F32 || t == DTYPE_F64;
 }
 
 static void put_strings(printer *p, const blob *b) {
@@ -143,14 +168,10 @@ static void put_constant(printer *p, const value *v) {
     enum { SHORT = 16 };
     const blob *b = v->constant;
     size_t width = dtype_bytes(v->type.dtype), count = b->bytes / width;
-    bool exact =
-        v->type.dtype == DTYPE_F32 || v->type.dtype == DTYPE_F64 || !dtype_is_float(v->type.dtype);
+    if (b->splat) put(p, "splat ");
     if (v->type.dtype == DTYPE_STRING) {
         put_strings(p, b);
-    } else if (b->splat) {
-        put(p, "splat ");
-        put_hex(p, b);
-    } else if (count <= SHORT && exact && v->type.dtype != DTYPE_U64) {
+    } else if (count <= SHORT && is_decimal(p, v, count)) {
         put(p, "[");
         for (size_t i = 0; i < count; i++) {
             if (i) put(p, ", ");
@@ -177,17 +198,22 @@ static void put_attr(printer *p, const attr *a, int depth) {
     put(p, " = ");
     switch (a->kind) {
     case ATTR_INT: put(p, "%" PRId64, a->i); break;
-    case ATTR_FLOAT: put(p, "f %.17g", a->f); break;
+    case ATTR_FLOAT:
+        put(p, "f ");
+        put_float(p, a->f, false);
+        break;
     case ATTR_STRING: put_quoted(p, a->string, a->count); break;
     case ATTR_INTS:
-    case ATTR_REGIONS:
         put(p, "[");
         for (size_t i = 0; i < a->count; i++) put(p, "%s%" PRId64, i ? ", " : "", a->ints[i]);
         put(p, "]");
         break;
     case ATTR_FLOATS:
         put(p, "f [");
-        for (size_t i = 0; i < a->count; i++) put(p, "%s%.17g", i ? ", " : "", a->floats[i]);
+        for (size_t i = 0; i < a->count; i++) {
+            if (i) put(p, ", ");
+            put_float(p, a->floats[i], false);
+        }
         put(p, "]");
         break;
     case ATTR_STRINGS:
@@ -199,6 +225,9 @@ static void put_attr(printer *p, const attr *a, int depth) {
         put(p, "]");
         break;
     case ATTR_TENSOR:
+        put(p, "t ");
+        put_value(p, a->tensors[0]);
+        break;
     case ATTR_TENSORS:
         put(p, "t [");
         for (size_t i = 0; i < a->count; i++) {
@@ -212,7 +241,24 @@ static void put_attr(printer *p, const attr *a, int depth) {
         put_type(p, a->type);
         break;
     case ATTR_REGION: put_region(p, (region_id)a->i, depth + 1); break;
+    case ATTR_REGIONS: assert(!"no operator has a list of regions");
     }
+}
+
+/* A value where it is made: its type and, where they are known, its elements. */
+static void put_definition(printer *p, value_id v) {
+    size_t count;
+    put_value(p, v);
+    if (!v) return;
+    put(p, ": ");
+    put_type(p, graph_type(p->g, v));
+    if (!graph_value(p->g, v)->elements) return;
+    const dim *e = graph_elements((graph *)p->g, v, &count);
+    if (!e) return;
+    put(p, " of [");
+    for (size_t i = 0; i < count; i++)
+        put(p, "%s%s", i ? ", " : "", dim_text(p->g->dims, p->scratch, e[i]));
+    put(p, "]");
 }
 
 static void put_node(printer *p, node_id id, int depth) {
@@ -220,10 +266,7 @@ static void put_node(printer *p, node_id id, int depth) {
     indent(p, depth);
     for (uint32_t i = 0; i < n->output_count; i++) {
         if (i) put(p, ", ");
-        put_value(p, n->outputs[i]);
-        if (!n->outputs[i]) continue;
-        put(p, ": ");
-        put_type(p, graph_type(p->g, n->outputs[i]));
+        put_definition(p, n->outputs[i]);
     }
     put(p, n->output_count ? " = " : "");
     if (*n->op->domain) put(p, "%s::", n->op->domain);
@@ -250,9 +293,7 @@ static void put_region(printer *p, region_id r, int depth) {
     put(p, "(");
     for (size_t i = 0; i < reg->inputs.count; i++) {
         if (i) put(p, ", ");
-        put_value(p, reg->inputs.data[i]);
-        put(p, ": ");
-        put_type(p, graph_type(p->g, reg->inputs.data[i]));
+        put_definition(p, reg->inputs.data[i]);
     }
     put(p, ") {\n");
     for (size_t i = 0; i < reg->nodes.count; i++) put_node(p, reg->nodes.data[i], depth + 1);

@@ -82,6 +82,13 @@ static void verify_region(verifier *v, region_id r) {
         if (!v->made[reg->outputs.data[i]] && !graph_value(v->g, reg->outputs.data[i])->constant)
             complain(v, 0, "result %s of a region is made nowhere",
                      graph_value(v->g, reg->outputs.data[i])->name);
+    if (r == GRAPH_MAIN) return;
+    /* What a region makes is not seen outside of it. */
+    for (size_t i = 0; i < reg->inputs.count; i++) v->made[reg->inputs.data[i]] = false;
+    for (size_t i = 0; i < reg->nodes.count; i++) {
+        const node *n = graph_node(v->g, reg->nodes.data[i]);
+        for (uint32_t j = 0; j < n->output_count; j++) v->made[n->outputs[j]] = false;
+    }
 }
 
 bool graph_verify(const graph *g, diag *d, const char *stage) {

@@ -55,6 +55,10 @@ const op_def *op_at(size_t i);
  */
 void op_add_defaults(graph *g, node *n);
 
+/* Whether the node has the inputs, outputs and attributes that the newest schema asks for; a
+ * diagnostic if not. Operators without a schema pass. */
+bool op_check(graph *g, node_id n);
+
 /* ---- for infer hooks ---- */
 /* Infers the nodes of one region. Hooks of operators whose regions have inputs set the types of
  * these, then call it; regions without inputs are inferred before their node's hook runs. */

@@ -1,0 +1,51 @@
+/* op_check.c: whether a node is what the newest schema of its operator asks for. The importer
+ * checks files against the schema of their own opset; this is for graphs that come as text. */
+#include "ir/op.h"
+#include "ir/schema.h"
+
+static bool kind_fits(const schema_attribute *s, const attr *a) {
+    static const schema_kind kinds[] = {
+        [ATTR_INT] = SCHEMA_INT,        [ATTR_FLOAT] = SCHEMA_FLOAT,
+        [ATTR_STRING] = SCHEMA_STRING,  [ATTR_INTS] = SCHEMA_INTS,
+        [ATTR_FLOATS] = SCHEMA_FLOATS,  [ATTR_STRINGS] = SCHEMA_STRINGS,
+        [ATTR_TENSOR] = SCHEMA_TENSOR,  [ATTR_REGION] = SCHEMA_GRAPH,
+        [ATTR_TYPE] = SCHEMA_TYPE,      [ATTR_TENSORS] = SCHEMA_TENSORS,
+        [ATTR_REGIONS] = SCHEMA_GRAPHS,
+    };
+    return s->kind == kinds[a->kind] || (s->kind == SCHEMA_SPARSE_TENSOR && a->kind == ATTR_TENSOR);
+}
+
+static bool check_attributes(graph *g, node_id n, const schema_version *s) {
+    const node *nd = graph_node(g, n);
+    for (uint32_t i = 0; i < nd->attr_count; i++) {
+        const schema_attribute *want = schema_find_attribute(s, nd->attrs[i].name);
+        if (!want)
+            return op_error(g, n, NULL, "the operator has no attribute %s", nd->attrs[i].name);
+        if (!kind_fits(want, &nd->attrs[i]))
+            return op_error(g, n, NULL, "attribute %s has the wrong kind", nd->attrs[i].name);
+    }
+    for (int i = 0; i < s->attribute_count; i++)
+        if (s->attributes[i].required && !node_attr(nd, s->attributes[i].name))
+            return op_error(g, n, NULL, "the required attribute %s is missing",
+                            s->attributes[i].name);
+    return true;
+}
+
+bool op_check(graph *g, node_id n) {
+    const node *nd = graph_node(g, n);
+    const schema_op *op = schema_find(nd->op->domain, nd->op->name);
+    if (!op) return true; /* not of the standard: its row checks it */
+    const schema_version *s = &op->versions[op->version_count - 1];
+    if (nd->input_count < s->min_input ||
+        (s->max_input != UINT16_MAX && nd->input_count > s->max_input))
+        return op_error(g, n, NULL, "it has %u inputs, the operator takes %u to %u",
+                        nd->input_count, s->min_input, s->max_input);
+    for (uint32_t i = 0; i < nd->input_count && i < s->input_count; i++)
+        if (!nd->inputs[i] && s->inputs[i].option == SCHEMA_SINGLE)
+            return op_error(g, n, NULL, "its input %s is left out", s->inputs[i].name);
+    if (nd->output_count < s->min_output ||
+        (s->max_output != UINT16_MAX && nd->output_count > s->max_output))
+        return op_error(g, n, NULL, "it has %u outputs, the operator has %u to %u",
+                        nd->output_count, s->min_output, s->max_output);
+    return check_attributes(g, n, s);
+}

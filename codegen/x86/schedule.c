@@ -97,24 +97,28 @@ typedef struct {
     int count;
     bool depends[64][MAX_CUT]; /* load i of the innermost statements moves with axis j */
     bool vector_load[64];
+    double
+        load_cycles[64]; /* two a cycle from L1; a vector of a panel that only L2 holds takes two */
     int loads;
     double steps; /* reduction steps a tile */
     int budget;   /* vector accumulators that the registers hold */
 } tile_search;
 
-/* Cycles of one reduction step of a tile: multiply-adds at one a cycle or what the loads and the
- * latency of the accumulators allow. */
+/* Cycles of one reduction step of a tile: multiply-adds at one a cycle, or what the loads and the
+ * latency of the accumulators allow. Of two tiles of one cost the one with fewer loads is better.
+ */
 static double step_cost(const tile_search *t, const int64_t *size) {
-    double fmas = 1, loads = 0;
+    double fmas = 1, loads = 0, cycles = 0;
     for (int j = 0; j < t->count; j++) fmas *= (double)size[j];
     for (int i = 0; i < t->loads; i++) {
         double n = 1;
         for (int j = 0; j < t->count; j++)
             if (t->depends[i][j]) n *= (double)size[j];
         loads += n;
+        cycles += n * t->load_cycles[i];
     }
-    double cost = fmas > loads / 2 ? fmas : loads / 2;
-    return cost > 4 ? cost : 4;
+    double cost = fmas > cycles ? fmas : cycles;
+    return (cost > 4 ? cost : 4) + loads * 0.01;
 }
 
 /* Cost of the whole iteration space, even splits included. */
@@ -387,7 +391,10 @@ static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
         if (a[i].store || a[i].depth < depth) continue;
         for (int j = 0; j < c->count; j++)
             t->depends[t->loads][j] = loop_uses_var(k, a[i].flat, c->axes[j].var);
-        t->vector_load[t->loads++] = loop_uses_var(k, a[i].flat, c->lane);
+        bool vector = loop_uses_var(k, a[i].flat, c->lane);
+        double panel = t->steps * (double)c->lanes * 4;
+        t->load_cycles[t->loads] = vector && panel > (double)c->s->m->l1_bytes / 2 ? 2 : 0.5;
+        t->vector_load[t->loads++] = vector;
     }
 }
 

@@ -9,7 +9,8 @@ static loop_stmt *plain_block(loop_kernel *k, const loop_stmt *s) {
         loop_stmt *made = ARENA_NEW(k->memory, loop_stmt);
         *made = *s;
         made->next = NULL;
-        if (s->kind == LOOP_STMT_FOR) made->loop = LOOP_SERIAL;
+        bool open = s->loop == LOOP_INDEPENDENT || s->loop == LOOP_REDUCE;
+        if (s->kind == LOOP_STMT_FOR && open) made->loop = LOOP_SERIAL;
         made->body = plain_block(k, s->body);
         made->otherwise = plain_block(k, s->otherwise);
         out = loop_join(out, made);

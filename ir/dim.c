@@ -513,6 +513,9 @@ dim dim_mod(dim_table *t, dim a, dim b) {
 
 static dim extreme(dim_table *t, dim_op op, dim a, dim b) {
     if (a == b) return a;
+    /* No dimension is above DIM_MAX, bounded or not. */
+    if (dim_equals_const(t, a, DIM_MAX)) return op == DIM_MIN ? b : a;
+    if (dim_equals_const(t, b, DIM_MAX)) return op == DIM_MIN ? a : b;
     dim difference = dim_sub(t, a, b);
     bool a_least = dim_high(t, difference) <= 0, b_least = dim_low(t, difference) >= 0;
     if (a_least) return op == DIM_MIN ? a : b;

@@ -113,10 +113,7 @@ static void call_kernel(builder *b, loop_kernel *k, const char *label, const val
     }
     if (b->options->inspect) b->options->inspect(b->options->user, k);
     build_cost cost = build_kernel_cost(k, b->nominal);
-    if (b->options->optimize && b->options->machine->vector_bytes)
-        schedule_x86(k, b->options->machine);
-    else
-        schedule_plain(k);
+    (b->options->optimize ? b->options->machine->schedule : schedule_plain)(k, b->options->machine);
     loop_decompose(k);
     dim iterations = parallel_iterations(b, k);
     uint32_t kernel = intern_kernel(b, k, cost);

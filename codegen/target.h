@@ -6,7 +6,8 @@
 #include "codegen/program.h"
 
 /* Facts that schedules and emitters go by. */
-typedef struct {
+typedef struct target_machine target_machine;
+struct target_machine {
     const char *name;     /* "x86-64-v4" */
     const char *cpu;      /* LLVM's -mcpu name; NULL for targets that LLVM does not print */
     const char *features; /* LLVM's feature string, "+avx2,+fma" */
@@ -17,7 +18,10 @@ typedef struct {
     bool masked; /* masked loads and stores are cheap */
     bool vnni, bf16;
     int64_t l1_bytes, l2_bytes;
-} target_machine;
+    /* Rewrites a kernel's loops for the machine: every INDEPENDENT and REDUCE loop becomes one of
+     * the kinds that emitters know. */
+    void (*schedule)(loop_kernel *k, const target_machine *m);
+};
 
 /* The machine of a target name ("x86-64-v2", "-v3", "-v4", "native", "c", ...). False if there is
  * none of this name. */
@@ -25,10 +29,8 @@ bool target_find(const char *name, target_machine *out);
 /* Whether this processor has the machine's instructions. */
 bool target_runs_here(const target_machine *m);
 
-/* Rewrites a kernel's loops for the machine: every INDEPENDENT and REDUCE loop becomes one of the
- * kinds that emitters know. */
+/* The schedules of the table. Plain: serial loops, the outermost one parallel; also that of -O0. */
 void schedule_x86(loop_kernel *k, const target_machine *m);
-void schedule_plain(
-    loop_kernel *k); /* for portable C and -O0: serial loops, the outermost one parallel */
+void schedule_plain(loop_kernel *k, const target_machine *m);
 
 #endif

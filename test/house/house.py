@@ -17,6 +17,7 @@ MAY_INCLUDE = {
 # The words of each target, and the paths (by part of their name) that may hold them besides the target table. The kinds
 # LOOP_HLS_... are ways in which a loop runs, as LOOP_VECTOR is.
 TARGET_WORDS = {
+    r"x86|avx\d*|sse\d|zmm|ymm": ["x86", "codegen/llvm/", "elf_write"],  # the emitter and its object files are x86's
     r"cuda|nvcc|nvptx|ptx|__global__": ["cuda"],
     r"hls|vitis|vivado": ["hls"],
 }

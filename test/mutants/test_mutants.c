@@ -1,7 +1,8 @@
-/* test_mutants.c COUNT FILE...: COUNT seeded mutants of the models, each taken through import,
- * passes and lowering in a process of its own, under the sanitizers. A mutant may compile or be
- * refused with a diagnostic; a signal, a sanitizer's report or a hang is a failure, and its file
- * is kept. What mutates is the structure; weights are left alone, for nothing depends on them. */
+/* test_mutants.c: run as test_mutants COUNT FILE...: COUNT seeded mutants of the models, each taken
+ * through import, passes and lowering in a process of its own, under the sanitizers. A mutant may
+ * compile or be refused with a diagnostic; a signal, a sanitizer's report or a hang is a failure,
+ * and its file is kept. What mutates is the structure; weights are left alone, for nothing depends
+ * on them. */
 #include "codegen/driver.h"
 #include "frontend/load.h"
 #include "ir/file.h"

@@ -35,7 +35,8 @@ static void schedule_block(loop_kernel *k, loop_stmt *s, bool outermost) {
     }
 }
 
-void schedule_hls(loop_kernel *k) {
+void schedule_hls(loop_kernel *k, const target_machine *m) {
+    (void)m;
     k->body = loop_copy(k, k->body, NULL, false);
     schedule_block(k, k->body, true);
 }

@@ -1,5 +1,5 @@
-/* The text form of the graph IR: print, parse, print gives the same bytes; what is wrong is
- * refused with its place; mutated text is refused or read, never fatal. */
+/* test_text.c: the text form of the graph IR: print, parse, print gives the same bytes; what is
+ * wrong is refused with its place; mutated text is refused or read, never fatal. */
 #include "ir/graph.h"
 #include "ir/op.h"
 #include "test/unit.h"

@@ -298,7 +298,17 @@ static void place_arena(builder *b) {
     plan_result r = plan_make(b->a, b->g->dims, planned, count, b->nominal);
     for (size_t i = 0; i < count; i++) p->buffers.data[which[i]].offset = planned[i].offset;
     p->arena_bytes = r.arena_bytes;
-    p->arena_bound_bytes = r.bound_bytes;
+    p->live_bytes = r.live;
+    p->live_count = r.live_count;
+}
+
+int64_t program_arena_bound(const program *p, const int64_t *symbols) {
+    int64_t most = 0;
+    for (size_t i = 0; i < p->live_count; i++) {
+        int64_t live = dim_eval(p->dims, p->live_bytes[i], symbols);
+        if (live > most) most = live;
+    }
+    return most;
 }
 
 int64_t *program_nominal(const dim_table *dims, arena *a) {

@@ -134,59 +134,101 @@ static dim live_sum(dim_table *t, const plan_buffer *buffers, size_t count, uint
     return sum;
 }
 
-/* The maximum over steps at which something begins and before the next end: no other step can have
- * more live. */
-static dim bound(arena *a, dim_table *t, const plan_buffer *buffers, size_t count) {
+/* Sums at steps where something begins and before the next end: no other step can have more live.
+ */
+static void live_sums(arena *a, dim_table *t, const plan_buffer *buffers, size_t count,
+                      plan_result *out) {
     uint32_t last = last_step(buffers, count);
-    bool *begins = ARENA_ARRAY(a, bool, (size_t)last + 2),
-         *ends = ARENA_ARRAY(a, bool, (size_t)last + 2);
+    bool *begins = ARENA_ARRAY(a, bool, (size_t)last + 2);
+    bool *ends = ARENA_ARRAY(a, bool, (size_t)last + 2);
+    LIST(dim) sums = {0};
     for (size_t i = 0; i < count; i++) {
         begins[buffers[i].first] = true;
         ends[buffers[i].last] = true;
     }
-    dim most = dim_const(t, 0);
     bool grown = false;
     for (uint32_t s = 0; s <= last; s++) {
         grown |= begins[s];
         if (!grown || !(ends[s] || s == last)) continue;
-        most = dim_max(t, most, live_sum(t, buffers, count, s));
+        list_push(a, &sums, live_sum(t, buffers, count, s));
         grown = false;
     }
-    return most;
+    out->live = sums.data;
+    out->live_count = sums.count;
 }
 
-/* ---- result ---- */
+/* ---- constant sizes: offsets as placed ---- */
 
-/* Whether buffer `i` lies beneath `j` in the nominal plan and must stay there. */
-static bool beneath(const attempt *p, uint32_t i, uint32_t j) {
-    return i != j && overlap_in_time(&p->buffers[i], &p->buffers[j]) &&
-           p->offset[i] + p->size[i] <= p->offset[j] && p->size[i] > 0;
+static dim write_offsets(dim_table *t, const attempt *p, plan_buffer *buffers, int64_t top) {
+    for (size_t i = 0; i < p->count; i++) buffers[i].offset = dim_const(t, p->offset[i]);
+    return dim_const(t, top);
 }
 
-/* Offsets as expressions: a buffer begins where the highest of those beneath it ends. Those that
- * lie beneath another one that is itself beneath need not be named. */
-static dim write_offsets(arena *a, dim_table *t, attempt *p, plan_buffer *buffers) {
-    uint32_t *under = ARENA_ARRAY(a, uint32_t, p->count);
-    dim top = dim_const(t, 0);
+/* ---- symbolic sizes: slots. A slot holds buffers that never live at once; its size is the largest
+ * of theirs, whatever the symbols are, and the arena is the sum of the slots. ---- */
+
+typedef struct {
+    dim size;
+    LIST(uint32_t) members;
+} slot;
+
+static bool slot_is_free(const plan_buffer *buffers, const slot *s, uint32_t i) {
+    for (size_t m = 0; m < s->members.count; m++)
+        if (overlap_in_time(&buffers[s->members.data[m]], &buffers[i])) return false;
+    return true;
+}
+
+/* Whether a >= b for all values of the symbols, as far as can be shown. */
+static bool always_holds(dim_table *t, dim a, dim b) {
+    return a == b || dim_low(t, dim_sub(t, a, b)) >= 0;
+}
+
+/* The free slot that a buffer goes into: one that is large enough for certain, else one of about
+ * its nominal size, else any. */
+static slot *choose_slot(dim_table *t, const plan_buffer *buffers, slot *slots, size_t count,
+                         uint32_t i, dim size, const int64_t *nominal) {
+    slot *best = NULL;
+    int64_t own = dim_eval(t, size, nominal), best_waste = INT64_MAX;
+    for (size_t s = 0; s < count; s++) {
+        if (!slot_is_free(buffers, &slots[s], i)) continue;
+        int64_t have = dim_eval(t, slots[s].size, nominal);
+        bool certain = always_holds(t, slots[s].size, size);
+        int64_t waste = (have > own ? have - own : own - have) + (certain ? 0 : own / 2);
+        if (waste >= best_waste) continue;
+        best_waste = waste;
+        best = &slots[s];
+    }
+    return best;
+}
+
+static dim write_slots(arena *a, dim_table *t, const attempt *p, plan_buffer *buffers,
+                       const int64_t *nominal) {
+    slot *slots = ARENA_ARRAY(a, slot, p->count);
+    size_t count = 0;
     for (size_t n = 0; n < p->count; n++) {
-        uint32_t i = p->placed[n];
-        size_t under_count = 0;
-        for (size_t m = 0; m < p->count; m++)
-            if (beneath(p, p->placed[m], i)) under[under_count++] = p->placed[m];
-        dim offset = dim_const(t, 0);
-        for (size_t x = 0; x < under_count; x++) {
-            bool covered = false;
-            for (size_t y = x + 1; y < under_count && !covered; y++)
-                covered = beneath(p, under[x], under[y]);
-            if (!covered)
-                offset = dim_max(
-                    t, offset,
-                    dim_add(t, buffers[under[x]].offset, rounded(t, buffers[under[x]].bytes)));
+        uint32_t i = p->order[n];
+        dim size = rounded(t, buffers[i].bytes);
+        slot *s = choose_slot(t, buffers, slots, count, i, size, nominal);
+        if (!s) {
+            s = &slots[count++];
+            s->size = size;
         }
-        buffers[i].offset = offset;
-        top = dim_max(t, top, dim_add(t, offset, rounded(t, buffers[i].bytes)));
+        if (!always_holds(t, s->size, size)) s->size = dim_max(t, s->size, size);
+        list_push(a, &s->members, i);
+    }
+    dim top = dim_const(t, 0);
+    for (size_t s = 0; s < count; s++) {
+        for (size_t m = 0; m < slots[s].members.count; m++)
+            buffers[slots[s].members.data[m]].offset = top;
+        top = dim_add(t, top, slots[s].size);
     }
     return top;
+}
+
+static bool all_constant(const dim_table *t, const plan_buffer *buffers, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!dim_is_const(t, buffers[i].bytes, NULL)) return false;
+    return true;
 }
 
 plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t count,
@@ -205,6 +247,13 @@ plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t co
             p.size[i] = PLAN_ALIGN;
     }
     const uint64_t *live = live_bytes(a, &p);
+    plan_result result = {.arena_bytes = DIM_NONE};
+    live_sums(a, dims, buffers, count, &result);
+    if (!all_constant(dims, buffers, count)) {
+        weigh(&p, ORDER_SIZE, live);
+        result.arena_bytes = write_slots(a, dims, &p, buffers, nominal);
+        return result;
+    }
     int best_order = 0;
     int64_t best = INT64_MAX;
     for (int order = 0; order < 2 * ORDER_COUNT; order++) {
@@ -216,7 +265,6 @@ plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t co
         }
     }
     weigh(&p, best_order / 2, live);
-    place_all(&p, best_order % 2);
-    dim top = write_offsets(a, dims, &p, buffers);
-    return (plan_result){top, bound(a, dims, buffers, count)};
+    result.arena_bytes = write_offsets(dims, &p, buffers, place_all(&p, best_order % 2));
+    return result;
 }

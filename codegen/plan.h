@@ -18,13 +18,16 @@ typedef struct {
 
 typedef struct {
     dim arena_bytes;
-    dim bound_bytes; /* largest sum of live bytes over all steps: what no plan can beat */
+    /* Sums of live bytes at the steps where they may be largest: their maximum is what no plan can
+     * beat. */
+    const dim *live;
+    size_t live_count;
 } plan_result;
 
-/* Sets the offset of every buffer. `nominal[s]` is the value of symbol s for which the plan is made
- * best; it is valid for all values. Placement is greedy, best of several orders (Pisarchyk and Lee,
- * "Efficient memory management for deep neural net inference", 2020). With symbols an offset is the
- * maximum of the ends of the buffers that the nominal plan puts beneath it. */
+/* Sets the offset of every buffer. Constant sizes are placed greedily by size, best of several
+ * orders and fits (Pisarchyk and Lee, "Efficient memory management for deep neural net inference",
+ * 2020). With symbols, buffers share slots whose sizes are expressions; `nominal[s]` is the value
+ * of symbol s for which they are chosen well; they are valid for all values. */
 plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t count,
                       const int64_t *nominal);
 

@@ -83,7 +83,8 @@ typedef struct {
     LIST(program_io) inputs;
     LIST(program_io) outputs;
     dim arena_bytes;       /* expression over symbols */
-    dim arena_bound_bytes; /* largest sum of live bytes: what no plan can beat */
+    const dim *live_bytes; /* sums of live bytes: the largest is what no plan can beat */
+    size_t live_count;
     int64_t weight_bytes;
     /* Symbols that the caller passes, in the order of the dims struct: those that inputs'
      * dimensions hold. */
@@ -96,6 +97,9 @@ typedef struct {
  * `symbols` holds one value for each of program.symbols. It checks null pointers, the arena's
  * alignment (64) and, if the context gives it, size, and the bounds of the symbols; it returns an
  * onnxcc_status. */
+
+/* The largest sum of live bytes with these symbol values. */
+int64_t program_arena_bound(const program *p, const int64_t *symbols);
 
 /* Text of the whole program: buffers, steps, kernels. */
 void program_print(const program *p, void (*write)(void *user, const char *text, size_t n),

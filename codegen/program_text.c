@@ -51,10 +51,8 @@ static void put_steps(printer *p, const program_step *s, int depth) {
 void program_print(const program *program, void (*write)(void *user, const char *text, size_t n),
                    void *user) {
     printer p = {program, arena_create(), write, user};
-    put(&p, "program %s, arena %s bytes, bound %s, weights %lld\n", program->name,
-        dim_text(program->dims, p.scratch, program->arena_bytes),
-        dim_text(program->dims, p.scratch, program->arena_bound_bytes),
-        (long long)program->weight_bytes);
+    put(&p, "program %s, arena %s bytes, weights %lld\n", program->name,
+        dim_text(program->dims, p.scratch, program->arena_bytes), (long long)program->weight_bytes);
     put_buffers(&p);
     put_steps(&p, program->steps, 0);
     arena_destroy(p.scratch);

@@ -10,7 +10,7 @@
 /* The most nodes that an expression may have, written out as a tree. Everything that walks one is
  * bounded by it; what would be larger becomes a symbol of its own. Models that mean well stay far
  * below. */
-enum { MAX_SIZE = 2000 };
+enum { MAX_SIZE = 20000 };
 
 /* coefficient * product of atoms; atoms are ids in ascending order. */
 typedef struct {

@@ -131,10 +131,10 @@ static json_t *make_report(const driver *d, const instance_call *call, const sam
     json_t *r = json_pack(
         "{s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "model", d->name, "median_ms",
         median, "p95_ms", quantile(s, 0.95) / 1e6, "arena_bytes", (json_int_t)call->arena_bytes,
-        "arena_bound_bytes", (json_int_t)dim_eval(p->dims, p->arena_bound_bytes, call->symbols),
-        "weights_bytes", (json_int_t)p->weight_bytes, "code_bytes", (json_int_t)d->code_bytes,
-        "compile_s", d->seconds, "gflops", (double)total_flops(p, p->steps) / (median * 1e6),
-        "runs", (json_int_t)s->count, "kernels", (json_int_t)p->kernels.count);
+        "arena_bound_bytes", (json_int_t)program_arena_bound(p, call->symbols), "weights_bytes",
+        (json_int_t)p->weight_bytes, "code_bytes", (json_int_t)d->code_bytes, "compile_s",
+        d->seconds, "gflops", (double)total_flops(p, p->steps) / (median * 1e6), "runs",
+        (json_int_t)s->count, "kernels", (json_int_t)p->kernels.count);
     if (l->count) json_object_set_new(r, "layers", layer_rows(p, p->steps, l, json_array()));
     return r;
 }

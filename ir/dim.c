@@ -511,15 +511,63 @@ dim dim_mod(dim_table *t, dim a, dim b) {
     return intern_atom(t, DIM_MOD, rest, b, 0);
 }
 
+/* A quotient by a positive constant, alone in its term: the divisor, else 0. */
+static int64_t divisor_of(const dim_table *t, const term *p) {
+    int64_t k;
+    if (p->count != 1 || get(t, p->atoms[0])->op != DIM_FLOORDIV) return 0;
+    return dim_is_const(t, get(t, p->atoms[0])->b, &k) && k > 0 ? k : 0;
+}
+
+/* scale * p from below: a quotient e // k lies in [(e - k + 1) / k, e / k]. */
+static dim term_from_below(dim_table *t, const term *p, int64_t scale) {
+    int64_t k = divisor_of(t, p), by = mul_sat(p->coefficient, k ? scale / k : scale);
+    dim product = dim_const(t, 1);
+    for (uint32_t i = 0; i < p->count; i++)
+        product = dim_mul(t, product, k ? get(t, p->atoms[i])->a : p->atoms[i]);
+    if (k && by > 0) product = dim_sub(t, product, dim_const(t, k - 1));
+    return dim_mul(t, dim_const(t, by), product);
+}
+
+/* Whether d >= 0 for all values of the symbols, as far as can be shown: quotients are replaced by
+ * fractions, so that quotients by different numbers cancel, as in 2 * ((N + 31) // 32) - (N + 15)
+ * // 16. The whole number d is not negative if it is above -1. */
+static bool never_negative(dim_table *t, dim d) {
+    enum { MAX_ROUNDS = 3, MAX_SCALE = 1 << 20 };
+    int64_t total = 1;
+    if (dim_low(t, d) >= 0) return true;
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        expression x = *get(t, d);
+        int64_t scale = 1;
+        for (uint32_t i = 0; i < x.count; i++) {
+            int64_t k = divisor_of(t, &x.terms[i]), rest = scale, by = k;
+            if (!k) continue;
+            while (rest) { /* greatest common divisor */
+                int64_t r = by % rest;
+                by = rest;
+                rest = r;
+            }
+            if (k > MAX_SCALE || scale / by > MAX_SCALE / k) return false;
+            scale = scale / by * k;
+        }
+        if (scale == 1 || total > MAX_SCALE / scale) return false;
+        total *= scale;
+        dim below = dim_const(t, 0);
+        for (uint32_t i = 0; i < x.count; i++)
+            below = dim_add(t, below, term_from_below(t, &x.terms[i], scale));
+        if (dim_low(t, below) > -total) return true;
+        d = below;
+    }
+    return false;
+}
+
 static dim extreme(dim_table *t, dim_op op, dim a, dim b) {
     if (a == b) return a;
     /* No dimension is above DIM_MAX, bounded or not. */
     if (dim_equals_const(t, a, DIM_MAX)) return op == DIM_MIN ? b : a;
     if (dim_equals_const(t, b, DIM_MAX)) return op == DIM_MIN ? a : b;
     dim difference = dim_sub(t, a, b);
-    bool a_least = dim_high(t, difference) <= 0, b_least = dim_low(t, difference) >= 0;
-    if (a_least) return op == DIM_MIN ? a : b;
-    if (b_least) return op == DIM_MIN ? b : a;
+    if (never_negative(t, dim_sub(t, b, a))) return op == DIM_MIN ? a : b;
+    if (never_negative(t, difference)) return op == DIM_MIN ? b : a;
     return compare(t, a, b) < 0 ? intern_atom(t, op, a, b, 0) : intern_atom(t, op, b, a, 0);
 }
 

@@ -171,9 +171,12 @@ static loop_expr make(loop_parser *p, loop_op op, dtype t, const loop_expr *args
         parse_fail(p, arena_printf(k->memory, "%s %s", loop_ops[op].name, error));
         return loop_const_int(k, t == DTYPE_NONE ? DTYPE_I64 : t, 0);
     }
-    if (!p->exact && op == LOOP_CAST) return loop_cast(k, t, args[0]);
-    if (!p->exact && op == LOOP_BITCAST) return loop_bitcast(k, t, args[0]);
-    if (!p->exact) return loop_make(k, op, args[0], args[1], args[2]);
+    bool constant = true; /* as no constructor leaves it: folded here too */
+    for (int i = 0; i < loop_ops[op].arity; i++) constant &= loop_get(k, args[i])->op == LOOP_CONST;
+    bool exact = p->exact && !constant;
+    if (!exact && op == LOOP_CAST) return loop_cast(k, t, args[0]);
+    if (!exact && op == LOOP_BITCAST) return loop_bitcast(k, t, args[0]);
+    if (!exact) return loop_make(k, op, args[0], args[1], args[2]);
     if (t == DTYPE_I64 && (op == LOOP_ADD || op == LOOP_SUB || op == LOOP_MUL || op == LOOP_NEG))
         return exact_i64(k, op, args[0], args[1]);
     return loop_intern_op(k, op, t, args[0], args[1], args[2]);

@@ -1,6 +1,6 @@
 /* test_text.c: kernels as text: reading back gives the same bytes, errors are reported with their
  * line, and the verifier finds what is wrong. */
-#include "ir/loop.h"
+#include "ir/loop_math.h"
 #include "test/unit.h"
 
 typedef struct {
@@ -175,11 +175,76 @@ static void test_verifier(void) {
     check_invalid("kernel k {\n tile %x: f32[$N]\n}", "constant extents");
 }
 
+/* ---- mutants ---- */
+
+static uint32_t next_random(uint32_t below) {
+    static uint64_t state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) % below;
+}
+
+/* Changes a character, drops a few, repeats a few, or puts in a word. Returns the new length. */
+static size_t mutate(char *text, size_t n, size_t room) {
+    static const char *const words[] = {"f16",  "u8",  "bool",   "-1",       "99999999999", "(",
+                                        ")",    "$M",  "nan",    "@0",       "i64(5)",      "bf16",
+                                        "exp(", "0//", "active", "cast_u4(", "vector",      "%acc"};
+    size_t at = next_random((uint32_t)n), from = next_random((uint32_t)n);
+    size_t length = 1 + next_random(12);
+    const char *put = text + from;
+    switch (next_random(4)) {
+    case 0: text[at] = (char)(' ' + next_random(95)); return n;
+    case 1:
+        if (at + length >= n) return n;
+        memmove(text + at, text + at + length, n - at - length);
+        return n - length;
+    case 2:
+        put = words[next_random(sizeof words / sizeof *words)];
+        length = strlen(put);
+        break;
+    default:
+        if (from + length > n) return n;
+    }
+    char piece[16];
+    if (n + length > room) return n;
+    memcpy(piece, put, length);
+    memmove(text + at + length, text + at, n - at);
+    memcpy(text + at, piece, length);
+    return n + length;
+}
+
+/* What can be read prints to text that reads back to itself, and what the verifier lets pass can be
+ * decomposed. */
+static void test_mutants(void) {
+    enum { MUTANTS = 20000 };
+    for (int i = 0; i < MUTANTS && !unit_errors; i++) {
+        fixture f = begin();
+        char text[sizeof matmul + 64];
+        memcpy(text, matmul, sizeof matmul);
+        size_t n = sizeof matmul - 1;
+        for (uint32_t j = next_random(2) + 1; j > 0; j--) n = mutate(text, n, sizeof text);
+        loop_kernel *k = loop_parse(f.memory, f.dims, &f.d, text, n);
+        if (k) {
+            const char *first = loop_text(k, f.memory);
+            loop_kernel *again = loop_parse(f.memory, f.dims, &f.d, first, strlen(first));
+            CHECK(again != NULL);
+            if (again) CHECK_STR(loop_text(again, f.memory), first);
+            if (loop_verify(k, &f.d, "test")) {
+                loop_decompose(k);
+                CHECK(loop_verify(k, &f.d, "decompose"));
+            }
+        } else {
+            CHECK(f.d.items.count > 0);
+        }
+        arena_destroy(f.memory);
+    }
+}
+
 int main(void) {
     RUN(test_round_trip);
     RUN(test_all_opcodes);
     RUN(test_sharing);
     RUN(test_errors);
     RUN(test_verifier);
+    RUN(test_mutants);
     return unit_finish();
 }

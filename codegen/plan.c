@@ -241,7 +241,8 @@ plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t co
     p.weight = ARENA_ARRAY(a, uint64_t, count);
     for (size_t i = 0; i < count; i++) {
         assert(buffers[i].first <= buffers[i].last);
-        /* What is empty at the nominal sizes may not be at others: it has its place all the same. */
+        /* What is empty at the nominal sizes may not be at others: it has its place all the same.
+         */
         p.size[i] = dim_eval(dims, rounded(dims, buffers[i].bytes), nominal);
         if (p.size[i] < PLAN_ALIGN && !dim_equals_const(dims, buffers[i].bytes, 0))
             p.size[i] = PLAN_ALIGN;

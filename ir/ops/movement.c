@@ -353,6 +353,9 @@ typedef struct {
 
 /* A bound in [0, size] (or, with a negative step, [-1, size - 1]) as an expression. */
 static dim slice_bound(dim_table *t, dim v, dim size, bool down) {
+    int64_t n;
+    if (dim_is_const(t, v, &n) && n >= DIM_MAX)
+        return down ? dim_sub(t, size, dim_const(t, 1)) : size;
     if (dim_high(t, v) < 0) v = dim_add(t, v, size);
     dim low = dim_const(t, down ? -1 : 0), high = down ? dim_sub(t, size, dim_const(t, 1)) : size;
     return dim_max(t, low, dim_min(t, v, high));

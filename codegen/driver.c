@@ -153,15 +153,32 @@ instance *driver_jit(driver *d) {
 
 /* ---- packages ---- */
 
+/* The program for each machine of the target. They differ in schedules alone: weights, inputs,
+ * outputs and arena are laid out the same. */
+static size_t build_levels(driver *d, llvm_level *levels, target_machine *machines) {
+    size_t count = target_levels(d->options->target, machines);
+    if (count == 1) levels[0] = (llvm_level){d->program, &d->machine};
+    for (size_t i = 0; count > 1 && i < count; i++) {
+        build_options o = {
+            .name = d->name, .machine = &machines[i], .optimize = d->options->optimize};
+        program *p = program_build(d->graph, d->memory, &o);
+        if (!p) return 0;
+        levels[i] = (llvm_level){p, &machines[i]};
+    }
+    return count;
+}
+
 static bool write_objects(driver *d, const char *folder) {
     llvm_output out;
-    llvm_level level = {d->program, &d->machine};
+    llvm_level levels[TARGET_MAX_LEVELS];
+    target_machine machines[TARGET_MAX_LEVELS];
+    size_t count = build_levels(d, levels, machines);
     llvm_options o = {.optimize = d->options->optimize,
                       .weights_in_file = d->options->weights_in_file};
-    if (!llvm_compile(&level, 1, o, d->memory, &d->diag, &out)) return false;
+    if (!count || !llvm_compile(levels, count, o, d->memory, &d->diag, &out)) return false;
     d->code_bytes = out.code_bytes;
     package_content p = {.program = d->program,
-                         .target = d->machine.name,
+                         .target = count > 1 ? d->options->target : d->machine.name,
                          .objects = out.objects,
                          .object_count = out.object_count,
                          .weights_in_file = d->options->weights_in_file,

@@ -103,8 +103,29 @@ static bool find_native(target_machine *out) {
     return found;
 }
 
+static const char *const levels[TARGET_MAX_LEVELS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+
+static bool is_multi(const char *name) {
+    return strcmp(name, "multi") == 0;
+}
+
+size_t target_levels(const char *name, target_machine *out) {
+    if (!is_multi(name)) return target_find(name, out);
+    for (size_t i = 0; i < TARGET_MAX_LEVELS; i++) target_find(levels[i], &out[i]);
+    return TARGET_MAX_LEVELS;
+}
+
+/* The machine that the library would pick here. */
+static bool find_multi(target_machine *out) {
+    size_t i = TARGET_MAX_LEVELS;
+    while (i-- > 0 && target_find(levels[i], out))
+        if (i == 0 || target_runs_here(out)) return true;
+    return false;
+}
+
 bool target_find(const char *name, target_machine *out) {
     if (strcmp(name, "native") == 0) return find_native(out);
+    if (is_multi(name)) return find_multi(out);
     for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
         if (strcmp(machines[i].name, name) == 0) {
             *out = machines[i];

@@ -26,6 +26,11 @@ struct target_machine {
 /* The machine of a target name ("x86-64-v2", "-v3", "-v4", "native", "c", ...). False if there is
  * none of this name. */
 bool target_find(const char *name, target_machine *out);
+/* The machines that a library for this target holds code for, lowest first: several for "multi",
+ * which target_find knows as the highest of them that this processor runs; else one. Their number,
+ * at most TARGET_MAX_LEVELS; 0 if there is no such target. */
+enum { TARGET_MAX_LEVELS = 3 };
+size_t target_levels(const char *name, target_machine *out);
 /* Whether this processor has the machine's instructions. */
 bool target_runs_here(const target_machine *m);
 

@@ -21,7 +21,7 @@ static fixture begin(const char *name) {
     diag_init(&f.d, f.memory, "program");
     f.p = ARENA_NEW(f.memory, program);
     *f.p = (program){.memory = f.memory, .dims = dim_table_create(f.memory), .name = name};
-    f.p->arena_bytes = f.p->arena_bound_bytes = dim_const(f.p->dims, 0);
+    f.p->arena_bytes = dim_const(f.p->dims, 0);
     CHECK(target_find("native", &f.machine));
     return f;
 }

@@ -29,7 +29,7 @@ static bool is_convolution(const graph *g, node_id n) {
  * known. */
 static node_id convolution_of(const graph *g, const uint32_t *uses, value_id v) {
     node_id c = v ? graph_value(g, v)->producer : 0;
-    if (!is_convolution(g, c) || v >= g->values.count || uses[v] != 1) return 0;
+    if (!is_convolution(g, c) || !rewrite_used_once(uses, v)) return 0;
     if (!rewrite_is_constant(g, graph_input(g, c, 1))) return 0;
     if (graph_input(g, c, 2) && !rewrite_is_constant(g, graph_input(g, c, 2))) return 0;
     if (rewrite_is(g, c, "ConvTranspose") && node_attr_int(graph_node(g, c), "group", 1) != 1)
@@ -123,7 +123,7 @@ static long visit(graph *g, const pass_options *options, const uint32_t *uses, n
 /* Weights that were scaled are constants again only once folded: a second Mul behind a convolution
  * waits for the pipeline's next round. */
 static long run(graph *g, const pass_options *options) {
-    return rewrite_each(g, options, graph_count_uses(g), visit);
+    return rewrite_each(g, options, rewrite_count_uses(g), visit);
 }
 
 const pass_def pass_fuse_batch_norm = {

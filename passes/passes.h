@@ -6,8 +6,18 @@
 #include "passes/pass.h"
 
 #define PASS_LIST(X)                                                                               \
+    X(algebra)                                                                                     \
     X(canonicalise)                                                                                \
-    X(dce) X(expand) X(fold) X(fuse) X(fuse_batch_norm) X(inline_if) X(layout) X(pack)
+    X(cse)                                                                                         \
+    X(dce)                                                                                         \
+    X(expand)                                                                                      \
+    X(fold)                                                                                        \
+    X(fuse)                                                                                        \
+    X(fuse_batch_norm)                                                                             \
+    X(inline_if)                                                                                   \
+    X(layout)                                                                                      \
+    X(pack)                                                                                        \
+    X(recognise)
 
 #define DECLARE_PASS(name) extern const pass_def pass_##name;
 PASS_LIST(DECLARE_PASS)

@@ -17,6 +17,41 @@ bool rewrite_is_constant(const graph *g, value_id v) {
     return v && graph_value(g, v)->constant != NULL;
 }
 
+static bool is_number(dtype t) {
+    return dtype_is_float(t) || dtype_is_integer(t) || t == DTYPE_BOOL;
+}
+
+bool rewrite_scalar(const graph *g, value_id v, double *out) {
+    if (!rewrite_is_constant(g, v) || !is_number(graph_type(g, v)->dtype)) return false;
+    const type *t = graph_type(g, v);
+    for (int i = 0; i < t->rank; i++)
+        if (!dim_equals_const(g->dims, t->dims[i], 1)) return false;
+    *out = value_float(graph_value(g, v), g->dims, 0);
+    return true;
+}
+
+bool rewrite_repeated(const graph *g, value_id v, double *out) {
+    enum { MOST = 4096 };
+    if (!rewrite_is_constant(g, v) || !is_number(graph_type(g, v)->dtype)) return false;
+    const value *c = graph_value(g, v);
+    size_t count = c->constant->bytes / dtype_bytes(c->type.dtype);
+    if (!count || count > MOST) return false;
+    *out = value_float(c, g->dims, 0);
+    for (size_t i = 1; i < count; i++)
+        if (value_float(c, g->dims, i) != *out) return false;
+    return true;
+}
+
+uint32_t *rewrite_count_uses(const graph *g) {
+    uint32_t *uses = graph_count_uses(g);
+    uses[0] = (uint32_t)g->values.count;
+    return uses;
+}
+
+bool rewrite_used_once(const uint32_t *uses, value_id v) {
+    return v && v < uses[0] && uses[v] == 1;
+}
+
 static bool is_listed(const value_id *list, size_t count, value_id v) {
     for (size_t i = 0; i < count; i++)
         if (list[i] == v) return true;

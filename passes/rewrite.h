@@ -11,6 +11,14 @@ bool rewrite_is(const graph *g, node_id n, const char *op);
 node_id rewrite_producer(const graph *g, value_id v, const char *op);
 /* The constant data behind v; NULL if it has none. */
 bool rewrite_is_constant(const graph *g, value_id v);
+/* The number that a constant of one element holds. */
+bool rewrite_scalar(const graph *g, value_id v, double *out);
+/* The number that all elements of a small constant, or of one that is kept as a splat, are. */
+bool rewrite_repeated(const graph *g, value_id v, double *out);
+/* graph_count_uses, for rewrite_used_once; element 0 holds how many values there were. */
+uint32_t *rewrite_count_uses(const graph *g);
+/* Whether the value was read once when uses were counted. False for values made since. */
+bool rewrite_used_once(const uint32_t *uses, value_id v);
 /* Every use of `from` becomes `to`. The name of a graph output stays with the output: `to` takes
  * it. False if that cannot be: `to` is an input or an output of the graph under its own name, or a
  * constant. */

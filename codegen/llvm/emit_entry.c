@@ -2,39 +2,14 @@
  * Sizes and offsets that depend on dimensions are computed once, when their symbols are known. A
  * frame on the stack carries each kernel's arguments; kernels are called directly unless the call's
  * context splits them over threads. Beside the calls a step costs one test. */
-#include "codegen/llvm/emit.h"
+#include "codegen/llvm/emit_entry.h"
 #include "runtime/onnxcc_runtime.h"
 
 #include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
-typedef struct {
-    emit_module *m;
-    const program *p;
-    const char *const *kernels;
-    LLVMValueRef fn, inputs, outputs, arena, context;
-    LLVMValueRef weights;
-    LLVMValueRef state, frame; /* on the stack */
-    size_t frame_words;
-    LLVMValueRef *symbols; /* a variable of each */
-    bool *late;            /* symbols that a step sets */
-    LLVMValueRef *dims;    /* values of dimensions that are known from the start; late ones in
-                              late_dims while late_serial says so */
-    LLVMValueRef *late_dims;
-    uint32_t *late_serials, serial;
-    size_t dim_count;
-    LLVMBasicBlockRef early;     /* where values known from the start are put: ends with a branch */
-    LLVMBasicBlockRef exit;      /* returns `result` */
-    LLVMValueRef result;         /* a variable */
-    LLVMValueRef before, behind; /* the functions around a watched step */
-} entry_emitter;
-
 /* ---- small things ---- */
-
-static LLVMValueRef number(const entry_emitter *e, int64_t v) {
-    return LLVMConstInt(e->m->i64, (unsigned long long)v, true);
-}
 
 static LLVMBasicBlockRef new_block(entry_emitter *e, const char *name) {
     return LLVMAppendBasicBlockInContext(e->m->context, e->fn, name);
@@ -49,7 +24,8 @@ static LLVMValueRef at_offset(entry_emitter *e, LLVMValueRef p, LLVMValueRef byt
 }
 
 static LLVMValueRef load_field(entry_emitter *e, LLVMTypeRef type, LLVMValueRef p, size_t offset) {
-    return LLVMBuildLoad2(e->m->builder, type, at_offset(e, p, number(e, (int64_t)offset)), "");
+    return LLVMBuildLoad2(e->m->builder, type, at_offset(e, p, entry_number(e, (int64_t)offset)),
+                          "");
 }
 
 static LLVMValueRef is_null(entry_emitter *e, LLVMValueRef p) {
@@ -67,99 +43,6 @@ static void fail_if(entry_emitter *e, LLVMValueRef condition, int status) {
     move_to(e, good);
 }
 
-/* ---- dimensions ---- */
-
-static LLVMValueRef build_dim(entry_emitter *e, dim d);
-
-static LLVMValueRef call_intrinsic(entry_emitter *e, const char *name, LLVMValueRef x,
-                                   LLVMValueRef y) {
-    LLVMValueRef args[] = {x, y};
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->m->module, id, &e->m->i64, 1);
-    return LLVMBuildCall2(e->m->builder, LLVMGlobalGetValueType(fn), fn, args, 2, "");
-}
-
-/* Floor division and modulo; 0 for a divisor of 0, as dim_eval has it. */
-static LLVMValueRef build_division(entry_emitter *e, bool modulo, LLVMValueRef x, LLVMValueRef y) {
-    LLVMBuilderRef b = e->m->builder;
-    LLVMValueRef zero = number(e, 0);
-    LLVMValueRef by_zero = LLVMBuildICmp(b, LLVMIntEQ, y, zero, "");
-    LLVMValueRef safe = LLVMBuildSelect(b, by_zero, number(e, 1), y, "");
-    LLVMValueRef r = LLVMBuildSRem(b, x, safe, "");
-    LLVMValueRef inexact = LLVMBuildICmp(b, LLVMIntNE, r, zero, "");
-    LLVMValueRef opposite = LLVMBuildICmp(b, LLVMIntSLT, LLVMBuildXor(b, r, safe, ""), zero, "");
-    LLVMValueRef adjust = LLVMBuildAnd(b, inexact, opposite, "");
-    LLVMValueRef out;
-    if (modulo)
-        out = LLVMBuildAdd(b, r, LLVMBuildSelect(b, adjust, safe, zero, ""), "");
-    else
-        out = LLVMBuildSub(b, LLVMBuildSDiv(b, x, safe, ""),
-                           LLVMBuildZExt(b, adjust, e->m->i64, ""), "");
-    return LLVMBuildSelect(b, by_zero, zero, out, "");
-}
-
-static LLVMValueRef compute_dim(entry_emitter *e, dim d) {
-    const dim_table *t = e->p->dims;
-    LLVMBuilderRef b = e->m->builder;
-    dim_op op = dim_op_of(t, d);
-    if (op == DIM_SYMBOL) return LLVMBuildLoad2(b, e->m->i64, e->symbols[dim_symbol_of(t, d)], "");
-    LLVMValueRef x = build_dim(e, dim_operand(t, d, 0)), y = build_dim(e, dim_operand(t, d, 1));
-    switch (op) {
-    case DIM_ADD: return LLVMBuildAdd(b, x, y, "");
-    case DIM_MUL: return LLVMBuildMul(b, x, y, "");
-    case DIM_FLOORDIV: return build_division(e, false, x, y);
-    case DIM_MOD: return build_division(e, true, x, y);
-    case DIM_MIN: return call_intrinsic(e, "llvm.smin", x, y);
-    default: assert(op == DIM_MAXIMUM); return call_intrinsic(e, "llvm.smax", x, y);
-    }
-}
-
-static void grow_dims(entry_emitter *e, dim d) {
-    if (d < e->dim_count) return;
-    size_t count = (size_t)d * 2 + 64;
-    LLVMValueRef *dims = ARENA_ARRAY(e->m->scratch, LLVMValueRef, count);
-    LLVMValueRef *late = ARENA_ARRAY(e->m->scratch, LLVMValueRef, count);
-    uint32_t *serials = ARENA_ARRAY(e->m->scratch, uint32_t, count);
-    if (e->dim_count) {
-        memcpy(dims, e->dims, e->dim_count * sizeof *dims);
-        memcpy(late, e->late_dims, e->dim_count * sizeof *late);
-        memcpy(serials, e->late_serials, e->dim_count * sizeof *serials);
-    }
-    e->dims = dims;
-    e->late_dims = late;
-    e->late_serials = serials;
-    e->dim_count = count;
-}
-
-static bool is_late(entry_emitter *e, dim d) {
-    size_t n = dim_symbol_count(e->p->dims);
-    bool *used = ARENA_ARRAY(e->m->scratch, bool, n + 1), late = false;
-    dim_mark_symbols(e->p->dims, d, used);
-    for (size_t s = 0; s < n; s++) late |= used[s] && e->late[s];
-    return late;
-}
-
-static LLVMValueRef build_dim(entry_emitter *e, dim d) {
-    int64_t v;
-    if (dim_is_const(e->p->dims, d, &v)) return number(e, v);
-    grow_dims(e, d);
-    if (e->dims[d]) return e->dims[d];
-    if (e->late_serials[d] == e->serial && e->late_dims[d]) return e->late_dims[d];
-    LLVMBuilderRef b = e->m->builder;
-    LLVMValueRef made;
-    if (is_late(e, d)) {
-        made = compute_dim(e, d);
-        e->late_dims[d] = made;
-        e->late_serials[d] = e->serial;
-        return made;
-    }
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(b);
-    LLVMPositionBuilderBefore(b, LLVMGetBasicBlockTerminator(e->early));
-    made = compute_dim(e, d);
-    if (here != e->early) move_to(e, here);
-    return e->dims[d] = made;
-}
-
 /* ---- buffers ---- */
 
 static LLVMValueRef buffer_address(entry_emitter *e, uint32_t buffer) {
@@ -167,10 +50,10 @@ static LLVMValueRef buffer_address(entry_emitter *e, uint32_t buffer) {
     switch (b->place) {
     case PLACE_INPUT: return load_field(e, e->m->pointer, e->inputs, b->index * sizeof(void *));
     case PLACE_OUTPUT: return load_field(e, e->m->pointer, e->outputs, b->index * sizeof(void *));
-    case PLACE_WEIGHT: return at_offset(e, e->weights, build_dim(e, b->offset));
+    case PLACE_WEIGHT: return at_offset(e, e->weights, entry_dim(e, b->offset));
     default:
         if (!b->offset) return e->arena; /* nobody ever reads it */
-        return at_offset(e, e->arena, build_dim(e, b->offset));
+        return at_offset(e, e->arena, entry_dim(e, b->offset));
     }
 }
 
@@ -214,9 +97,9 @@ static void check_pointers(entry_emitter *e, LLVMValueRef table, bool inputs) {
         dim bytes = e->p->buffers.data[io->buffer].bytes;
         if (may_be_empty(e, bytes)) {
             int64_t size;
-            if (dim_is_const(e->p->dims, bytes, &size) || is_late(e, bytes)) continue;
-            LLVMValueRef some =
-                LLVMBuildICmp(e->m->builder, LLVMIntSGT, build_dim(e, bytes), number(e, 0), "");
+            if (dim_is_const(e->p->dims, bytes, &size) || entry_is_late(e, bytes)) continue;
+            LLVMValueRef some = LLVMBuildICmp(e->m->builder, LLVMIntSGT, entry_dim(e, bytes),
+                                              entry_number(e, 0), "");
             bad = LLVMBuildAnd(e->m->builder, bad, some, "");
         }
         fail_if(e, bad, ONNXCC_ERROR_NULL_POINTER);
@@ -227,8 +110,8 @@ static void check_bounds(entry_emitter *e, dim_symbol s, LLVMValueRef v) {
     LLVMBuilderRef b = e->m->builder;
     int64_t low, high;
     dim_symbol_bounds(e->p->dims, s, &low, &high);
-    LLVMValueRef below = LLVMBuildICmp(b, LLVMIntSLT, v, number(e, low), "");
-    LLVMValueRef above = LLVMBuildICmp(b, LLVMIntSGT, v, number(e, high), "");
+    LLVMValueRef below = LLVMBuildICmp(b, LLVMIntSLT, v, entry_number(e, low), "");
+    LLVMValueRef above = LLVMBuildICmp(b, LLVMIntSGT, v, entry_number(e, high), "");
     fail_if(e, LLVMBuildOr(b, below, above, ""), ONNXCC_ERROR_BAD_SHAPE);
 }
 
@@ -248,16 +131,17 @@ static void check_arena(entry_emitter *e) {
     if (!p->arena_bytes || dim_equals_const(p->dims, p->arena_bytes, 0)) return;
     fail_if(e, is_null(e, e->arena), ONNXCC_ERROR_NULL_POINTER);
     LLVMValueRef bits = LLVMBuildPtrToInt(b, e->arena, e->m->i64, "");
-    LLVMValueRef low = LLVMBuildAnd(b, bits, number(e, 63), "");
-    fail_if(e, LLVMBuildICmp(b, LLVMIntNE, low, number(e, 0), ""), ONNXCC_ERROR_ARENA_MISALIGNED);
-    if (is_late(e, p->arena_bytes)) return; /* found as bounds of those symbols are kept */
+    LLVMValueRef low = LLVMBuildAnd(b, bits, entry_number(e, 63), "");
+    fail_if(e, LLVMBuildICmp(b, LLVMIntNE, low, entry_number(e, 0), ""),
+            ONNXCC_ERROR_ARENA_MISALIGNED);
+    if (entry_is_late(e, p->arena_bytes)) return; /* found as bounds of those symbols are kept */
     LLVMBasicBlockRef check = new_block(e, "size"), after = new_block(e, "go_on");
-    LLVMValueRef needed = build_dim(e, p->arena_bytes);
+    LLVMValueRef needed = entry_dim(e, p->arena_bytes);
     LLVMBuildCondBr(b, is_null(e, e->context), after, check);
     move_to(e, check);
     LLVMValueRef given =
         load_field(e, e->m->i64, e->context, offsetof(onnxcc_context, arena_bytes));
-    LLVMValueRef known = LLVMBuildICmp(b, LLVMIntNE, given, number(e, 0), "");
+    LLVMValueRef known = LLVMBuildICmp(b, LLVMIntNE, given, entry_number(e, 0), "");
     LLVMValueRef small = LLVMBuildICmp(b, LLVMIntULT, given, needed, "");
     fail_if(e, LLVMBuildAnd(b, known, small, ""), ONNXCC_ERROR_ARENA_TOO_SMALL);
     LLVMBuildBr(b, after);
@@ -289,7 +173,7 @@ static void make_before(entry_emitter *e) {
     LLVMTypeRef clock_type = LLVMFunctionType(m->i64, &m->pointer, 1, false);
     LLVMBuildRet(m->builder, LLVMBuildCall2(m->builder, clock_type, clock, &user, 1, ""));
     move_to(e, none);
-    LLVMBuildRet(m->builder, number(e, 0));
+    LLVMBuildRet(m->builder, entry_number(e, 0));
     e->before = fn;
     e->fn = saved;
 }
@@ -342,7 +226,7 @@ static LLVMValueRef watch_begin(entry_emitter *e) {
     LLVMBuildBr(b, step);
     move_to(e, step);
     LLVMValueRef time = LLVMBuildPhi(b, e->m->i64, "");
-    LLVMValueRef values[] = {number(e, 0), begin};
+    LLVMValueRef values[] = {entry_number(e, 0), begin};
     LLVMBasicBlockRef blocks[] = {here, watch};
     LLVMAddIncoming(time, values, blocks, 2);
     return time;
@@ -367,7 +251,7 @@ static void watch_end(entry_emitter *e, const program_step *s, LLVMValueRef begi
 
 static void put_word(entry_emitter *e, size_t word, LLVMValueRef v) {
     assert(word < e->frame_words);
-    LLVMBuildStore(e->m->builder, v, at_offset(e, e->frame, number(e, (int64_t)word * 8)));
+    LLVMBuildStore(e->m->builder, v, at_offset(e, e->frame, entry_number(e, (int64_t)word * 8)));
 }
 
 static LLVMTypeRef task_type(const emit_module *m) {
@@ -384,7 +268,7 @@ static LLVMValueRef task(entry_emitter *e, const char *name) {
 }
 
 static void call_task(entry_emitter *e, LLVMValueRef fn, LLVMValueRef count) {
-    LLVMValueRef args[] = {e->frame, number(e, 0), count};
+    LLVMValueRef args[] = {e->frame, entry_number(e, 0), count};
     LLVMBuildCall2(e->m->builder, task_type(e->m), fn, args, 3, "");
 }
 
@@ -425,14 +309,14 @@ static void emit_call(entry_emitter *e, const program_step *s) {
     for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, buffer_address(e, s->args[i]));
     const dim_symbol *symbols = loop_symbols(k->loops, &count);
     for (size_t i = 0; i < count; i++)
-        put_word(e, word++, build_dim(e, dim_from_symbol(e->p->dims, symbols[i])));
+        put_word(e, word++, entry_dim(e, dim_from_symbol(e->p->dims, symbols[i])));
     LLVMValueRef fn = task(e, e->kernels[s->kernel]);
     if (!s->iterations) {
-        call_task(e, fn, number(e, 1));
+        call_task(e, fn, entry_number(e, 1));
         return;
     }
     bool one = dim_is_const(e->p->dims, s->iterations, &iterations) && iterations <= 1;
-    LLVMValueRef n = build_dim(e, s->iterations);
+    LLVMValueRef n = entry_dim(e, s->iterations);
     if (!one && worth_threads(k))
         launch(e, fn, n);
     else
@@ -444,8 +328,8 @@ static void emit_runtime(entry_emitter *e, const program_step *s) {
     size_t word = 1;
     for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, buffer_address(e, s->args[i]));
     for (uint32_t i = 0; i < s->constant_count; i++)
-        put_word(e, word++, number(e, s->constants[i]));
-    call_task(e, task(e, s->callee), number(e, 1));
+        put_word(e, word++, entry_number(e, s->constants[i]));
+    call_task(e, task(e, s->callee), entry_number(e, 1));
 }
 
 /* ---- steps ---- */
@@ -501,8 +385,8 @@ static void emit_loop(entry_emitter *e, const program_step *s) {
     if (s->iteration != UINT32_MAX) LLVMBuildStore(b, i, buffer_address(e, s->iteration));
     e->serial++;
     emit_steps(e, s->body);
-    LLVMValueRef next = LLVMBuildAdd(b, i, number(e, 1), "");
-    LLVMValueRef values[] = {number(e, 0), next};
+    LLVMValueRef next = LLVMBuildAdd(b, i, entry_number(e, 1), "");
+    LLVMValueRef values[] = {entry_number(e, 0), next};
     LLVMBasicBlockRef blocks[] = {here, LLVMGetInsertBlock(b)};
     LLVMBuildBr(b, head);
     LLVMAddIncoming(i, values, blocks, 2);
@@ -529,12 +413,12 @@ static void emit_step(entry_emitter *e, const program_step *s) {
     case STEP_IF: emit_if(e, s); break;
     case STEP_LOOP: emit_loop(e, s); break;
     case STEP_ZERO:
-        bytes = build_dim(e, e->p->buffers.data[s->args[0]].bytes);
+        bytes = entry_dim(e, e->p->buffers.data[s->args[0]].bytes);
         LLVMBuildMemSet(b, buffer_address(e, s->args[0]), LLVMConstInt(e->m->i8, 0, false), bytes,
                         1);
         break;
     case STEP_COPY:
-        bytes = build_dim(e, e->p->buffers.data[s->args[0]].bytes);
+        bytes = entry_dim(e, e->p->buffers.data[s->args[0]].bytes);
         LLVMBuildMemCpy(b, buffer_address(e, s->args[0]), 1, buffer_address(e, s->args[1]), 1,
                         bytes);
         break;
@@ -572,7 +456,7 @@ static void make_variables(entry_emitter *e) {
         int64_t low, high;
         dim_symbol_bounds(e->p->dims, (dim_symbol)s, &low, &high);
         e->symbols[s] = LLVMBuildAlloca(b, m->i64, "symbol");
-        LLVMBuildStore(b, number(e, low), e->symbols[s]);
+        LLVMBuildStore(b, entry_number(e, low), e->symbols[s]);
     }
     e->result = LLVMBuildAlloca(b, m->i32, "result");
     e->state = LLVMBuildAlloca(b, LLVMArrayType2(m->i8, sizeof(onnxcc_state)), "state");
@@ -622,33 +506,4 @@ void emit_entry(emit_module *m, const program *p, const char *const *kernels, co
     LLVMBuildBr(m->builder, e.exit);
     move_to(&e, e.exit);
     LLVMBuildRet(m->builder, LLVMBuildLoad2(m->builder, m->i32, e.result, ""));
-}
-
-void emit_dispatch(emit_module *m, const char *run_name, const char *const *entries,
-                   const int *vector_bytes, size_t count) {
-    LLVMBuilderRef b = m->builder;
-    LLVMTypeRef params[] = {m->pointer, m->pointer, m->pointer, m->pointer};
-    LLVMTypeRef type = LLVMFunctionType(m->i32, params, 4, false);
-    LLVMTypeRef level_type = LLVMFunctionType(m->i32, NULL, 0, false);
-    LLVMValueRef fn = LLVMAddFunction(m->module, run_name, type);
-    LLVMValueRef level = LLVMAddFunction(m->module, "onnxcc_cpu_vector_bytes", level_type);
-    emit_function_attributes(m, fn);
-    LLVMValueRef args[4];
-    for (unsigned i = 0; i < 4; i++) args[i] = LLVMGetParam(fn, i);
-    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(m->context, fn, "entry"));
-    LLVMValueRef has = LLVMBuildCall2(b, level_type, level, NULL, 0, "");
-    for (size_t i = count; i-- > 0;) {
-        LLVMBasicBlockRef use = LLVMAppendBasicBlockInContext(m->context, fn, "use");
-        LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(m->context, fn, "next");
-        LLVMValueRef needs = LLVMConstInt(m->i32, (unsigned)vector_bytes[i], false);
-        LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGE, has, needs, ""), use, next);
-        LLVMPositionBuilderAtEnd(b, use);
-        LLVMValueRef entry = LLVMAddFunction(m->module, entries[i], type);
-        LLVMSetVisibility(entry, LLVMHiddenVisibility);
-        LLVMValueRef status = LLVMBuildCall2(b, type, entry, args, 4, "");
-        LLVMSetTailCall(status, true);
-        LLVMBuildRet(b, status);
-        LLVMPositionBuilderAtEnd(b, next);
-    }
-    LLVMBuildRet(b, LLVMConstInt(m->i32, ONNXCC_ERROR_UNSUPPORTED_CPU, false));
 }

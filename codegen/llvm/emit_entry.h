@@ -1,0 +1,36 @@
+/* emit_entry.h: what the files that emit NAME_run share; nobody else includes it. */
+#ifndef ONNXCC_CODEGEN_LLVM_EMIT_ENTRY_H
+#define ONNXCC_CODEGEN_LLVM_EMIT_ENTRY_H
+
+#include "codegen/llvm/emit.h"
+
+typedef struct {
+    emit_module *m;
+    const program *p;
+    const char *const *kernels;
+    LLVMValueRef fn, inputs, outputs, arena, context;
+    LLVMValueRef weights;
+    LLVMValueRef state, frame; /* on the stack */
+    size_t frame_words;
+    LLVMValueRef *symbols; /* a variable of each */
+    bool *late;            /* symbols that a step sets */
+    LLVMValueRef *dims;    /* values of dimensions that are known from the start; late ones in
+                              late_dims while late_serial says so */
+    LLVMValueRef *late_dims;
+    uint32_t *late_serials, serial;
+    size_t dim_count;
+    LLVMBasicBlockRef early;     /* where values known from the start are put: ends with a branch */
+    LLVMBasicBlockRef exit;      /* returns `result` */
+    LLVMValueRef result;         /* a variable */
+    LLVMValueRef before, behind; /* the functions around a watched step */
+} entry_emitter;
+
+/* A 64-bit constant. */
+LLVMValueRef entry_number(const entry_emitter *e, int64_t v);
+/* The value of a dimension: made in `early` if its symbols are known from the start, else here;
+ * then it is good until `serial` changes. */
+LLVMValueRef entry_dim(entry_emitter *e, dim d);
+/* Whether a step sets one of its symbols. */
+bool entry_is_late(entry_emitter *e, dim d);
+
+#endif

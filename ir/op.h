@@ -18,7 +18,8 @@ enum {
                         without arithmetic */
     OP_COMMUTATIVE = 4,  /* of its two inputs */
     OP_EFFECT = 8,       /* not to be folded, merged or moved: random numbers */
-    OP_ANCHOR = 16,      /* has a `nest`; a fusion group holds at most one */
+    OP_ANCHOR = 16,      /* has a `nest`; a fusion group holds at most one. A nest without it is a
+                            kernel of its own: it reads back what it writes */
     OP_EXPAND_EARLY = 32 /* expanded before all other passes rather than at lowering */
 };
 

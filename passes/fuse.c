@@ -40,7 +40,7 @@ static bool is_movement(const node *n) {
 }
 
 static bool is_anchor(const node *n) {
-    return n->op->nest && !n->op->element && !n->op->formula;
+    return (n->op->flags & OP_ANCHOR) && n->op->nest && !n->op->element && !n->op->formula;
 }
 
 static bool same_domain(const type *a, const type *b) {

@@ -15,4 +15,11 @@
     X(resize)                                                                                      \
     X(roi)                                                                                         \
     X(sample)                                                                                      \
-    X(softmax) X(elementwise) X(movement) X(quantize) X(reduction)
+    X(softmax)                                                                                     \
+    X(elementwise)                                                                                 \
+    X(movement)                                                                                    \
+    X(gather)                                                                                      \
+    X(generate)                                                                                    \
+    X(quantize)                                                                                    \
+    X(reduction)                                                                                   \
+    X(order)

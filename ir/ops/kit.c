@@ -56,6 +56,16 @@ dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const
     return dim_fresh_symbol(g->dims, stem, 0, DIM_MAX);
 }
 
+bool kit_set_declared(graph *g, node_id n, dtype t, const char *what) {
+    type declared = *graph_type(g, graph_output(g, n, 0));
+    if (declared.kind != TYPE_TENSOR || declared.rank < 0)
+        return op_error(g, n, "fix symbolic dimensions with --dim, or declare the output's shape",
+                        "the %s not known at compile time", what);
+    declared.dtype = t;
+    op_set_type(g, n, 0, declared);
+    return true;
+}
+
 bool kit_positive_ints(graph *g, node_id n, const char *name, int count, int64_t *out) {
     size_t given;
     const int64_t *a = node_attr_ints(graph_node(g, n), name, &given);
@@ -163,6 +173,22 @@ loop_expr kit_read_parameter(lower *l, dtype as, value_id v, loop_expr at, doubl
     const type t = *lower_type(l, v);
     if (t.rank == 1 && dim_equals_const(lower_graph(l)->dims, t.dims[0], 1)) at = loop_int(k, 0);
     return kit_read(l, as, v, &at);
+}
+
+loop_expr kit_read_int(lower *l, value_id v, int64_t at) {
+    loop_expr index = loop_int(lower_kernel(l), at);
+    return kit_read(l, DTYPE_I64, v, &index);
+}
+
+loop_expr kit_check_index(lower *l, loop_expr at, loop_expr size) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr zero = loop_int(k, 0), last = loop_sub(k, size, loop_int(k, 1));
+    at = loop_cast(k, DTYPE_I64, at);
+    loop_expr positive = loop_select(k, loop_lt(k, at, zero), loop_add(k, at, size), at);
+    loop_expr inside =
+        loop_and(k, kit_op2(l, LOOP_LE, zero, positive), kit_op2(l, LOOP_LE, positive, last));
+    lower_check(l, inside, 5); /* ONNXCC_ERROR_INDEX_OUT_OF_RANGE */
+    return loop_max(k, zero, loop_min(k, positive, last));
 }
 
 loop_buf kit_scalar(lower *l, const char *stem, dtype t) {

@@ -22,6 +22,9 @@ dim kit_dim(graph *g, int64_t value);
 /* Dimension `axis` of an output whose size only the data say: the one that its value has already
  * (declared, or from an earlier inference) if that has `rank` axes, else a new symbol. */
 dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const char *stem);
+/* Gives output 0 the element type t and the dimensions that the model declares for it, for want of
+ * a known input `what`; false and a diagnostic if it declares none. */
+bool kit_set_declared(graph *g, node_id n, dtype t, const char *what);
 /* A list attribute of `count` positive integers (1 where it is absent) up to 2^31 - 1. */
 bool kit_positive_ints(graph *g, node_id n, const char *name, int count, int64_t *out);
 
@@ -57,6 +60,11 @@ loop_expr kit_read_batched(lower *l, dtype as, value_id v, int rank, const dim *
 /* A per-tensor scalar or per-axis vector (a scale, a zero point) at index `at`; `otherwise` where
  * the input is left out. */
 loop_expr kit_read_parameter(lower *l, dtype as, value_id v, loop_expr at, double otherwise);
+/* Element `at` of an integer vector (or scalar), as i64. */
+loop_expr kit_read_int(lower *l, value_id v, int64_t at);
+/* An index from data, counted from the end where negative; one outside of [0, size) is an error of
+ * the run and becomes one inside. */
+loop_expr kit_check_index(lower *l, loop_expr at, loop_expr size);
 /* A scalar in a register. */
 loop_buf kit_scalar(lower *l, const char *stem, dtype t);
 /* The lowest number of a type: -inf for floats. */

@@ -59,9 +59,8 @@ static bool infer_reshape(graph *g, node_id n) {
     bool keep_zero = node_attr_int(graph_node(g, n), "allowzero", 0);
     dim dims[TENSOR_MAX_RANK], known = dim_const(t, 1);
     int open = -1;
-    if (!shape)
-        return op_error(g, n, "fix symbolic dimensions with --dim",
-                        "the shape is not known at compile time");
+    if (!kit_need(g, n, 1, 0, 1)) return false;
+    if (!shape) return kit_set_declared(g, n, x.dtype, "shape is");
     if (count > TENSOR_MAX_RANK)
         return op_error(g, n, NULL, "rank %zu is over the %d supported", count, TENSOR_MAX_RANK);
     for (size_t i = 0; i < count; i++) {
@@ -108,6 +107,13 @@ static bool infer_flatten(graph *g, node_id n) {
     return true;
 }
 
+/* Whether only the data name the axes. */
+static bool axes_open(graph *g, node_id n) {
+    const int64_t *axes;
+    size_t count;
+    return graph_input(g, n, 1) && !op_const_ints(g, n, 1, "axes", &axes, &count);
+}
+
 /* Marks the axes that input 1 (or the attribute) names, of a tensor of this rank. */
 static bool mark_axes(graph *g, node_id n, int rank, bool *marked) {
     const int64_t *axes;
@@ -130,6 +136,7 @@ static bool infer_squeeze(graph *g, node_id n) {
     dim dims[TENSOR_MAX_RANK];
     int rank = 0;
     bool given = graph_input(g, n, 1) || node_attr(graph_node(g, n), "axes");
+    if (axes_open(g, n)) return kit_set_declared(g, n, x.dtype, "axes are");
     if (given && !mark_axes(g, n, x.rank, drop)) return false;
     for (int i = 0; i < x.rank; i++) {
         int64_t size;
@@ -149,8 +156,9 @@ static bool infer_unsqueeze(graph *g, node_id n) {
     dim dims[TENSOR_MAX_RANK];
     const int64_t *axes;
     size_t count;
+    if (axes_open(g, n)) return kit_set_declared(g, n, x.dtype, "axes are");
     if (!op_const_ints(g, n, 1, "axes", &axes, &count))
-        return op_error(g, n, NULL, "the axes are not known at compile time");
+        return op_error(g, n, NULL, "it has no axes");
     int rank = x.rank + (int)count;
     if (count > TENSOR_MAX_RANK || rank > TENSOR_MAX_RANK)
         return op_error(g, n, NULL, "rank %d is over the %d supported", rank, TENSOR_MAX_RANK);
@@ -161,17 +169,35 @@ static bool infer_unsqueeze(graph *g, node_id n) {
     return true;
 }
 
-/* The element at the same row-major position. */
+/* The element at the same row-major position. Where the products of the leading dimensions of both
+ * meet, the axes before and behind have nothing to do with each other: each such group has a
+ * position of its own, and an axis that is alone in it keeps its index. */
 static loop_expr element_reshape(lower *l, node_id n, uint32_t output, const loop_expr *index) {
     loop_kernel *k = lower_kernel(l);
-    value_id x = input(l, n, 0), y = graph_output(lower_graph(l), n, output);
-    int from = lower_type(l, x)->rank, to = lower_type(l, y)->rank;
-    loop_expr at = loop_int(k, 0), own[TENSOR_MAX_RANK];
-    for (int i = 0; i < to; i++) at = loop_add(k, loop_mul(k, at, lower_dim(l, y, i)), index[i]);
-    for (int i = from; i-- > 0;) {
-        loop_expr size = lower_dim(l, x, i);
-        own[i] = i ? loop_mod(k, at, size) : at;
-        at = loop_floordiv(k, at, size);
+    dim_table *t = lower_graph(l)->dims;
+    value_id x = input(l, n, 0);
+    const type from = *lower_type(l, x),
+               to = *lower_type(l, graph_output(lower_graph(l), n, output));
+    loop_expr own[TENSOR_MAX_RANK];
+    dim have = dim_const(t, 1), want = have;
+    for (int i = 0, j = 0, first_i = 0, first_j = 0; i < from.rank || j < to.rank;) {
+        bool take_from = j == to.rank || (i < from.rank && dim_high(t, have) <= dim_high(t, want));
+        if (take_from)
+            have = dim_mul(t, have, from.dims[i++]);
+        else
+            want = dim_mul(t, want, to.dims[j++]);
+        if (have != want && (i < from.rank || j < to.rank)) continue;
+        loop_expr at = loop_int(k, 0);
+        for (int a = first_j; a < j; a++)
+            at = loop_add(k, loop_mul(k, at, loop_dim(k, to.dims[a])), index[a]);
+        for (int a = i; a-- > first_i;) {
+            loop_expr size = loop_dim(k, from.dims[a]);
+            own[a] = a > first_i ? loop_mod(k, at, size) : at;
+            at = loop_floordiv(k, at, size);
+        }
+        first_i = i;
+        first_j = j;
+        have = want = dim_const(t, 1);
     }
     return lower_read(l, x, own);
 }
@@ -182,6 +208,7 @@ static loop_expr element_ones(lower *l, node_id n, uint32_t output, const loop_e
     value_id x = input(l, n, 0), y = graph_output(g, n, output);
     const type from = *lower_type(l, x), to = *lower_type(l, y);
     bool marked[TENSOR_MAX_RANK];
+    if (axes_open(g, n)) return element_reshape(l, n, output, index);
     bool squeeze = strcmp(graph_node(g, n)->op->name, "Squeeze") == 0;
     bool given = graph_input(g, n, 1) || node_attr(graph_node(g, n), "axes");
     int longer = squeeze ? from.rank : to.rank;
@@ -206,9 +233,11 @@ static bool infer_expand(graph *g, node_id n) {
     const dim *shape = graph_elements(g, graph_input(g, n, 1), &count);
     dim dims[TENSOR_MAX_RANK];
     int rank;
+    if (!kit_need(g, n, 1, 0, 1)) return false;
     if (!shape)
-        return op_error(g, n, "fix symbolic dimensions with --dim",
-                        "the shape is not known at compile time");
+        return kit_set_declared(g, n, x.dtype, "shape is") &&
+               (graph_type(g, graph_output(g, n, 0))->rank >= x.rank ||
+                op_error(g, n, NULL, "the declared output has too few axes"));
     if (count > TENSOR_MAX_RANK)
         return op_error(g, n, NULL, "rank %zu is over the %d supported", count, TENSOR_MAX_RANK);
     type wanted = type_tensor(x.dtype, (int)count, shape);
@@ -228,8 +257,12 @@ static bool infer_tile(graph *g, node_id n) {
     size_t count;
     const dim *times = graph_elements(g, graph_input(g, n, 1), &count);
     dim dims[TENSOR_MAX_RANK];
-    if (!times || count != (size_t)x.rank)
-        return op_error(g, n, NULL, "the repeats are not one known number an axis");
+    if (!times)
+        return kit_set_declared(g, n, x.dtype, "repeats are") &&
+               kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
+                         kit_dim(g, x.rank), "the ranks");
+    if (count != (size_t)x.rank)
+        return op_error(g, n, NULL, "there are %zu repeats for %d axes", count, x.rank);
     for (int i = 0; i < x.rank; i++) dims[i] = dim_mul(g->dims, x.dims[i], times[i]);
     op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, dims));
     return true;
@@ -298,8 +331,18 @@ static bool split_sizes(graph *g, node_id n, int axis, dim *sizes) {
     size_t count;
     if (graph_input(g, n, 1)) {
         const dim *given = graph_elements(g, graph_input(g, n, 1), &count);
-        if (!given || count != parts)
-            return op_error(g, n, NULL, "the sizes are not one known number a part");
+        if (!given) {
+            for (uint32_t i = 0; i < parts; i++) {
+                const type *y = graph_type(g, graph_output(g, n, i));
+                if (!graph_output(g, n, i) || y->kind != TYPE_TENSOR || y->rank != x.rank)
+                    return op_error(g, n, "declare the shapes of the outputs",
+                                    "the sizes of the parts are not known at compile time");
+                sizes[i] = y->dims[axis];
+            }
+            return true;
+        }
+        if (count != parts)
+            return op_error(g, n, NULL, "there are %zu sizes for %u parts", count, parts);
         for (uint32_t i = 0; i < parts; i++) sizes[i] = given[i];
         return true;
     }
@@ -407,9 +450,61 @@ static bool read_slice(graph *g, node_id n, slice *s) {
     return true;
 }
 
+/* Whether only the data say what is taken. */
+static bool slice_open(graph *g, node_id n) {
+    const int64_t *ints;
+    size_t count;
+    for (uint32_t i = 1; i <= 4; i++) {
+        if (!graph_input(g, n, i) || op_const_ints(g, n, i, NULL, &ints, &count)) continue;
+        if (i > 2 || !graph_elements(g, graph_input(g, n, i), &count)) return true;
+    }
+    return false;
+}
+
+static bool infer_open_slice(graph *g, node_id n, const type *x) {
+    int64_t count = -1;
+    for (uint32_t i = 1; i <= 4; i++) {
+        int64_t own;
+        if (!graph_input(g, n, i)) continue;
+        if (!kit_need(g, n, i, 1, 1)) return false;
+        if (!dim_is_const(g->dims, graph_type(g, graph_input(g, n, i))->dims[0], &own) ||
+            own > x->rank || (count >= 0 && own != count))
+            return op_error(g, n, NULL, "starts, ends, axes and steps do not fit together");
+        count = own;
+    }
+    return kit_set_declared(g, n, x->dtype, "starts and ends are") &&
+           kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
+                     kit_dim(g, x->rank), "the ranks");
+}
+
+/* Where axis i begins and how it goes on, by the data: the entry of the lists that names it. An
+ * index that this leads outside of the input becomes one inside. */
+static loop_expr open_slice_index(lower *l, node_id n, int i, loop_expr at) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    value_id x = input(l, n, 0), starts = input(l, n, 1), axes = input(l, n, 3),
+             steps = input(l, n, 4);
+    int rank = lower_type(l, x)->rank;
+    int64_t count = dim_value(g->dims, lower_type(l, starts)->dims[0]);
+    loop_expr start = loop_int(k, 0), step = loop_int(k, 1), zero = start, one = step;
+    for (int64_t j = 0; j < count; j++) {
+        loop_expr axis =
+            axes ? kit_check_index(l, kit_read_int(l, axes, j), loop_int(k, rank)) : loop_int(k, j);
+        loop_expr here = kit_op2(l, LOOP_EQ, axis, loop_int(k, i));
+        start = loop_select(k, here, kit_read_int(l, starts, j), start);
+        if (steps) step = loop_select(k, here, kit_read_int(l, steps, j), step);
+    }
+    loop_expr size = lower_dim(l, x, i), last = loop_sub(k, size, one);
+    start = loop_select(k, loop_lt(k, start, zero), loop_add(k, start, size), start);
+    start =
+        loop_max(k, zero, loop_min(k, start, loop_select(k, loop_lt(k, step, zero), last, size)));
+    return loop_max(k, zero, loop_min(k, loop_add(k, start, loop_mul(k, at, step)), last));
+}
+
 static bool infer_slice(graph *g, node_id n) {
     const type x = *graph_type(g, graph_input(g, n, 0));
     slice s;
+    if (slice_open(g, n)) return infer_open_slice(g, n, &x);
     if (!read_slice(g, n, &s)) return false;
     op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, s.size));
     return true;
@@ -420,6 +515,11 @@ static loop_expr element_slice(lower *l, node_id n, uint32_t output, const loop_
     loop_kernel *k = lower_kernel(l);
     slice s;
     loop_expr own[TENSOR_MAX_RANK];
+    if (slice_open(lower_graph(l), n)) {
+        for (int i = 0; i < lower_type(l, input(l, n, 0))->rank; i++)
+            own[i] = open_slice_index(l, n, i, index[i]);
+        return lower_read(l, input(l, n, 0), own);
+    }
     if (!read_slice(lower_graph(l), n, &s)) return 0;
     for (int i = 0; i < lower_type(l, input(l, n, 0))->rank; i++)
         own[i] =
@@ -434,7 +534,7 @@ static bool read_pads(graph *g, node_id n, dim *before, dim *after) {
     size_t count, axis_count = (size_t)x.rank;
     const dim *pads = graph_elements(g, graph_input(g, n, 1), &count);
     const int64_t *axes = NULL;
-    if (!pads) return op_error(g, n, NULL, "the pads are not known at compile time");
+    if (!pads) return op_error(g, n, NULL, "the pads are not known");
     if (graph_input(g, n, 3) && !op_const_ints(g, n, 3, NULL, &axes, &axis_count))
         return op_error(g, n, NULL, "the axes are not known at compile time");
     if (count != 2 * axis_count)
@@ -449,8 +549,47 @@ static bool read_pads(graph *g, node_id n, dim *before, dim *after) {
     return true;
 }
 
+/* Whether only the data say how much is padded, or where. */
+static bool pads_open(graph *g, node_id n) {
+    const int64_t *axes;
+    size_t count;
+    return !graph_elements(g, graph_input(g, n, 1), &count) ||
+           (graph_input(g, n, 3) && !op_const_ints(g, n, 3, NULL, &axes, &count));
+}
+
+/* What is padded before axis i, by the data: the entry of the list that names it. */
+static loop_expr open_pad(lower *l, node_id n, int i) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    value_id pads = input(l, n, 1), axes = input(l, n, 3);
+    int rank = lower_type(l, input(l, n, 0))->rank;
+    if (!axes) return kit_read_int(l, pads, i);
+    loop_expr before = loop_int(k, 0);
+    int64_t count = dim_value(g->dims, lower_type(l, axes)->dims[0]);
+    for (int64_t j = 0; j < count; j++) {
+        loop_expr axis = kit_check_index(l, kit_read_int(l, axes, j), loop_int(k, rank));
+        before = loop_select(k, kit_op2(l, LOOP_EQ, axis, loop_int(k, i)), kit_read_int(l, pads, j),
+                             before);
+    }
+    return before;
+}
+
+static bool infer_open_pad(graph *g, node_id n, const type *x) {
+    int64_t count, named = x->rank;
+    if (!kit_need(g, n, 1, 1, 1) || !kit_may(g, n, 3, 1, 1)) return false;
+    value_id axes = graph_input(g, n, 3);
+    if (axes && !dim_is_const(g->dims, graph_type(g, axes)->dims[0], &named)) named = -1;
+    const type *pads = graph_type(g, graph_input(g, n, 1));
+    if (!dim_is_const(g->dims, pads->dims[0], &count) || count != 2 * named || named > x->rank)
+        return op_error(g, n, NULL, "the pads are not two numbers an axis");
+    return kit_set_declared(g, n, x->dtype, "pads are") &&
+           kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
+                     kit_dim(g, x->rank), "the ranks");
+}
+
 static bool infer_pad(graph *g, node_id n) {
     const type x = *graph_type(g, graph_input(g, n, 0));
+    if (pads_open(g, n)) return infer_open_pad(g, n, &x);
     dim before[TENSOR_MAX_RANK], after[TENSOR_MAX_RANK], dims[TENSOR_MAX_RANK];
     if (!read_pads(g, n, before, after)) return false;
     for (int i = 0; i < x.rank; i++) {
@@ -483,11 +622,12 @@ static loop_expr element_pad(lower *l, node_id n, uint32_t output, const loop_ex
     dim before[TENSOR_MAX_RANK], after[TENSOR_MAX_RANK];
     loop_expr own[TENSOR_MAX_RANK];
     bool constant = strcmp(mode, "constant") == 0;
-    if (!read_pads(g, n, before, after)) return 0;
+    bool open = pads_open(g, n);
+    if (!open && !read_pads(g, n, before, after)) return 0;
     for (int i = 0; i < lower_type(l, x)->rank; i++) {
-        own[i] = loop_sub(k, index[i], loop_dim(k, before[i]));
-        bool padded =
-            !dim_equals_const(g->dims, before[i], 0) || !dim_equals_const(g->dims, after[i], 0);
+        own[i] = loop_sub(k, index[i], open ? open_pad(l, n, i) : loop_dim(k, before[i]));
+        bool padded = open || !dim_equals_const(g->dims, before[i], 0) ||
+                      !dim_equals_const(g->dims, after[i], 0);
         if (!constant && padded) own[i] = fold_index(l, mode, own[i], lower_dim(l, x, i));
     }
     if (!constant) return lower_read(l, x, own);
@@ -496,135 +636,112 @@ static loop_expr element_pad(lower *l, node_id n, uint32_t output, const loop_ex
     return lower_read_or(l, x, own, otherwise);
 }
 
-/* ---- gathering ---- */
+/* ---- DepthToSpace, SpaceToDepth ---- */
 
-static bool infer_gather(graph *g, node_id n) {
-    const type x = *graph_type(g, graph_input(g, n, 0)), i = *graph_type(g, graph_input(g, n, 1));
-    dim dims[2 * TENSOR_MAX_RANK];
-    int axis, rank = 0;
-    if (!dtype_is_integer(i.dtype)) return op_error(g, n, NULL, "its indices are no integers");
-    if (!op_axis(g, n, node_attr_int(graph_node(g, n), "axis", 0), x.rank, &axis)) return false;
-    for (int j = 0; j < axis; j++) dims[rank++] = x.dims[j];
-    for (int j = 0; j < i.rank; j++) dims[rank++] = i.dims[j];
-    for (int j = axis + 1; j < x.rank; j++) dims[rank++] = x.dims[j];
-    if (rank > TENSOR_MAX_RANK)
-        return op_error(g, n, NULL, "rank %d is over the %d supported", rank, TENSOR_MAX_RANK);
-    op_set_type(g, n, 0, type_tensor(x.dtype, rank, dims));
-    return true;
+typedef struct {
+    int64_t block;
+    bool to_space, depth_last; /* mode CRD: a channel's blocks lie beside each other */
+} depth_mode;
+
+static bool read_depth_mode(graph *g, node_id n, depth_mode *m) {
+    const node *nd = graph_node(g, n);
+    const char *mode = node_attr_string(nd, "mode", "DCR");
+    m->block = node_attr_int(nd, "blocksize", 0);
+    m->to_space = strcmp(nd->op->name, "DepthToSpace") == 0;
+    m->depth_last = strcmp(mode, "CRD") == 0;
+    if (!m->depth_last && strcmp(mode, "DCR") != 0)
+        return op_error(g, n, NULL, "attribute mode is \"%s\", must be DCR or CRD", mode);
+    return (m->block > 0 && m->block <= INT32_MAX) ||
+           op_error(g, n, NULL, "attribute blocksize is %lld", (long long)m->block);
 }
 
-/* An index of the data, counted from the end where negative; one outside is an error of the run and
- * reads a clamped place. */
-static loop_expr checked_index(lower *l, loop_expr at, loop_expr size) {
-    loop_kernel *k = lower_kernel(l);
-    loop_expr zero = loop_int(k, 0);
-    at = loop_cast(k, DTYPE_I64, at);
-    loop_expr positive = loop_select(k, loop_lt(k, at, zero), loop_add(k, at, size), at);
-    loop_expr last = loop_sub(k, size, loop_int(k, 1));
-    loop_expr inside = loop_and(k, loop_make(k, LOOP_LE, zero, positive, 0),
-                                loop_make(k, LOOP_LE, positive, last, 0));
-    lower_check(l, inside, 5); /* ONNXCC_ERROR_INDEX_OUT_OF_RANGE */
-    return loop_max(k, zero, loop_min(k, positive, last));
-}
-
-static loop_expr element_gather(lower *l, node_id n, uint32_t output, const loop_expr *index) {
-    (void)output;
-    graph *g = lower_graph(l);
-    value_id x = input(l, n, 0), i = input(l, n, 1);
-    int rank = lower_type(l, x)->rank, more = lower_type(l, i)->rank, axis;
-    loop_expr own[TENSOR_MAX_RANK];
-    if (!op_axis(g, n, node_attr_int(graph_node(g, n), "axis", 0), rank, &axis)) return 0;
-    for (int j = 0; j < rank; j++)
-        own[j] = j < axis ? index[j] : j > axis ? index[j + more - 1] : 0;
-    own[axis] = checked_index(l, lower_read(l, i, index + axis), lower_dim(l, x, axis));
-    return lower_read(l, x, own);
-}
-
-static bool infer_gather_elements(graph *g, node_id n) {
+static bool infer_depth(graph *g, node_id n) {
+    depth_mode m;
+    if (!kit_need(g, n, 0, 4, 4) || !read_depth_mode(g, n, &m)) return false;
     const type x = *graph_type(g, graph_input(g, n, 0));
-    type i = *graph_type(g, graph_input(g, n, 1));
-    int axis;
-    if (i.rank != x.rank || !dtype_is_integer(i.dtype))
-        return op_error(g, n, NULL, "its indices are no integers of the data's rank");
-    if (!op_axis(g, n, node_attr_int(graph_node(g, n), "axis", 0), x.rank, &axis)) return false;
-    op_set_type(g, n, 0, type_tensor(x.dtype, i.rank, i.dims));
+    dim b = kit_dim(g, m.block), bb = dim_mul(g->dims, b, b), dims[4] = {x.dims[0]};
+    dim divided[] = {m.to_space ? x.dims[1] : x.dims[2], m.to_space ? x.dims[1] : x.dims[3]};
+    for (int i = 0; i < 2; i++) {
+        dim rest = dim_mod(g->dims, divided[i], m.to_space ? bb : b);
+        if (dim_low(g->dims, rest) > 0)
+            return op_error(g, n, NULL, "blocks of %lld do not divide the input",
+                            (long long)m.block);
+    }
+    dims[1] = m.to_space ? dim_floordiv(g->dims, x.dims[1], bb) : dim_mul(g->dims, x.dims[1], bb);
+    for (int i = 2; i < 4; i++)
+        dims[i] = m.to_space ? dim_mul(g->dims, x.dims[i], b) : dim_floordiv(g->dims, x.dims[i], b);
+    op_set_type(g, n, 0, type_tensor(x.dtype, 4, dims));
     return true;
 }
 
-static loop_expr element_gather_elements(lower *l, node_id n, uint32_t output,
-                                         const loop_expr *index) {
-    (void)output;
+/* The channels of the deep tensor are [by][bx][channel] or, depth last, [channel][by][bx]. */
+static loop_expr element_depth(lower *l, node_id n, uint32_t output, const loop_expr *index) {
     graph *g = lower_graph(l);
-    value_id x = input(l, n, 0);
-    int rank = lower_type(l, x)->rank, axis;
-    loop_expr own[TENSOR_MAX_RANK];
-    if (!op_axis(g, n, node_attr_int(graph_node(g, n), "axis", 0), rank, &axis)) return 0;
-    memcpy(own, index, (size_t)rank * sizeof *own);
-    own[axis] = checked_index(l, lower_read(l, input(l, n, 1), index), lower_dim(l, x, axis));
-    return lower_read(l, x, own);
-}
-
-/* ---- made from shapes ---- */
-
-static bool infer_shape(graph *g, node_id n) {
-    const type x = *graph_type(g, graph_input(g, n, 0));
-    int64_t first = node_attr_int(graph_node(g, n), "start", 0),
-            last = node_attr_int(graph_node(g, n), "end", x.rank);
-    first = first < 0 ? first + x.rank : first;
-    last = last < 0 ? last + x.rank : last;
-    first = first < 0 ? 0 : first;
-    last = last > x.rank ? x.rank : last;
-    dim size = dim_const(g->dims, last > first ? last - first : 0);
-    op_set_type(g, n, 0, type_tensor(DTYPE_I64, 1, &size));
-    return true;
-}
-
-static bool infer_size(graph *g, node_id n) {
-    op_set_type(g, n, 0, type_tensor(DTYPE_I64, 0, NULL));
-    return true;
-}
-
-/* Dimension index[0] of the shape: a choice among the axes. */
-static loop_expr element_shape(lower *l, node_id n, uint32_t output, const loop_expr *index) {
-    (void)output;
     loop_kernel *k = lower_kernel(l);
-    const type x = *lower_type(l, input(l, n, 0));
-    int64_t first = node_attr_int(graph_node(lower_graph(l), n), "start", 0);
-    if (first < 0) first = first + x.rank < 0 ? 0 : first + x.rank;
-    loop_expr value = loop_int(k, 0);
-    for (int i = x.rank; i-- > (int)first;)
-        value = loop_select(k, loop_make(k, LOOP_EQ, index[0], loop_int(k, i - first), 0),
-                            loop_dim(k, x.dims[i]), value);
-    return value;
+    depth_mode m;
+    if (!read_depth_mode(g, n, &m)) return 0;
+    loop_expr b = loop_int(k, m.block), own[4] = {index[0]};
+    value_id flat = m.to_space ? graph_output(g, n, output) : input(l, n, 0);
+    loop_expr channels = lower_dim(l, flat, 1);
+    if (m.to_space) {
+        loop_expr by = loop_mod(k, index[2], b), bx = loop_mod(k, index[3], b);
+        loop_expr inner = loop_add(k, loop_mul(k, by, b), bx);
+        own[1] = m.depth_last
+                     ? loop_add(k, loop_mul(k, index[1], loop_int(k, m.block * m.block)), inner)
+                     : loop_add(k, loop_mul(k, inner, channels), index[1]);
+        own[2] = loop_floordiv(k, index[2], b);
+        own[3] = loop_floordiv(k, index[3], b);
+    } else {
+        loop_expr blocks = loop_int(k, m.block * m.block);
+        loop_expr inner =
+            m.depth_last ? loop_mod(k, index[1], blocks) : loop_floordiv(k, index[1], channels);
+        own[1] =
+            m.depth_last ? loop_floordiv(k, index[1], blocks) : loop_mod(k, index[1], channels);
+        own[2] = loop_add(k, loop_mul(k, index[2], b), loop_floordiv(k, inner, b));
+        own[3] = loop_add(k, loop_mul(k, index[3], b), loop_mod(k, inner, b));
+    }
+    return lower_read(l, input(l, n, 0), own);
 }
 
-static loop_expr element_size(lower *l, node_id n, uint32_t output, const loop_expr *index) {
-    (void)output;
-    (void)index;
-    graph *g = lower_graph(l);
-    return loop_dim(lower_kernel(l), type_elements(g->dims, lower_type(l, input(l, n, 0))));
-}
+/* ---- CenterCropPad ---- */
 
-static bool infer_constant_of_shape(graph *g, node_id n) {
-    size_t count;
-    const attr *a = node_attr(graph_node(g, n), "value");
-    const dim *shape = graph_elements(g, graph_input(g, n, 0), &count);
-    if (!shape || count > TENSOR_MAX_RANK)
-        return op_error(g, n, "fix symbolic dimensions with --dim",
-                        "the shape is not known at compile time");
-    dtype t = a && a->kind == ATTR_TENSOR ? graph_type(g, a->tensors[0])->dtype : DTYPE_F32;
-    op_set_type(g, n, 0, type_tensor(t, (int)count, shape));
+static bool infer_center(graph *g, node_id n) {
+    const type x = *graph_type(g, graph_input(g, n, 0));
+    size_t count, named;
+    dim dims[TENSOR_MAX_RANK];
+    const int64_t *axes = node_attr_ints(graph_node(g, n), "axes", &named);
+    const dim *shape = graph_elements(g, graph_input(g, n, 1), &count);
+    if (!shape)
+        return kit_set_declared(g, n, x.dtype, "shape is") &&
+               kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
+                         kit_dim(g, x.rank), "the ranks");
+    if (count != (axes ? named : (size_t)x.rank))
+        return op_error(g, n, NULL, "the shape has %zu sizes", count);
+    memcpy(dims, x.dims, (size_t)x.rank * sizeof *dims);
+    for (size_t i = 0; i < count; i++) {
+        int axis;
+        if (!op_axis(g, n, axes ? axes[i] : (int64_t)i, x.rank, &axis)) return false;
+        if (dim_high(g->dims, shape[i]) < 0) return op_error(g, n, NULL, "a size is negative");
+        dims[axis] = shape[i];
+    }
+    op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, dims));
     return true;
 }
 
-static loop_expr element_constant_of_shape(lower *l, node_id n, uint32_t output,
-                                           const loop_expr *index) {
-    (void)index;
+/* What is cut or added is halved, the smaller half before. */
+static loop_expr element_center(lower *l, node_id n, uint32_t output, const loop_expr *index) {
     graph *g = lower_graph(l);
-    const attr *a = node_attr(graph_node(g, n), "value");
-    loop_expr zero = loop_int(lower_kernel(l), 0);
-    if (a && a->kind == ATTR_TENSOR) return lower_read(l, a->tensors[0], &zero);
-    return loop_const(lower_kernel(l), lower_type(l, graph_output(g, n, output))->dtype, 0);
+    dim_table *t = g->dims;
+    const type x = *lower_type(l, input(l, n, 0)), y = *lower_type(l, graph_output(g, n, output));
+    dim zero = kit_dim(g, 0), two = kit_dim(g, 2);
+    loop_expr own[TENSOR_MAX_RANK];
+    for (int i = 0; i < x.rank; i++) {
+        dim cut = dim_max(t, dim_sub(t, x.dims[i], y.dims[i]), zero);
+        dim added = dim_max(t, dim_sub(t, y.dims[i], x.dims[i]), zero);
+        dim shift = dim_sub(t, dim_floordiv(t, cut, two), dim_floordiv(t, added, two));
+        own[i] = loop_add(lower_kernel(l), index[i], loop_dim(lower_kernel(l), shift));
+    }
+    return lower_read_or(l, input(l, n, 0), own, loop_const(lower_kernel(l), x.dtype, 0));
 }
 
 #define MOVE(op, infer_hook, element_hook)                                                         \
@@ -636,15 +753,13 @@ const op_def ops_movement[] = {
      .flags = OP_ANCHOR,
      .infer = infer_concat,
      .nest = nest_concat},
-    MOVE("ConstantOfShape", infer_constant_of_shape, element_constant_of_shape),
+    MOVE("CenterCropPad", infer_center, element_center),
+    MOVE("DepthToSpace", infer_depth, element_depth),
+    MOVE("SpaceToDepth", infer_depth, element_depth),
     MOVE("Expand", infer_expand, element_expand),
     MOVE("Flatten", infer_flatten, element_reshape),
-    MOVE("Gather", infer_gather, element_gather),
-    MOVE("GatherElements", infer_gather_elements, element_gather_elements),
     MOVE("Pad", infer_pad, element_pad),
     MOVE("Reshape", infer_reshape, element_reshape),
-    MOVE("Shape", infer_shape, element_shape),
-    MOVE("Size", infer_size, element_size),
     MOVE("Slice", infer_slice, element_slice),
     MOVE("Split", infer_split, element_split),
     MOVE("Squeeze", infer_squeeze, element_ones),

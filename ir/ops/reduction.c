@@ -10,14 +10,19 @@ typedef struct {
     const char *name;
     loop_op op;
     const char *map, *finish; /* formulas; NULL: as it is */
+    bool exact;               /* `finish` is for integers too */
 } reduction;
 
 static const reduction reductions[] = {
-    {"ReduceSum", LOOP_ADD, NULL, NULL},          {"ReduceMean", LOOP_ADD, NULL, "a / count"},
-    {"ReduceMax", LOOP_MAX, NULL, NULL},          {"ReduceMin", LOOP_MIN, NULL, NULL},
-    {"ReduceProd", LOOP_MUL, NULL, NULL},         {"ReduceL1", LOOP_ADD, "abs(a)", NULL},
-    {"ReduceL2", LOOP_ADD, "a * a", "sqrt(a)"},   {"ReduceLogSum", LOOP_ADD, NULL, "log(a)"},
-    {"ReduceSumSquare", LOOP_ADD, "a * a", NULL},
+    {"ReduceSum", LOOP_ADD, NULL, NULL, true},
+    {"ReduceMean", LOOP_ADD, NULL, "a / count", true},
+    {"ReduceMax", LOOP_MAX, NULL, NULL, true},
+    {"ReduceMin", LOOP_MIN, NULL, NULL, true},
+    {"ReduceProd", LOOP_MUL, NULL, NULL, true},
+    {"ReduceL1", LOOP_ADD, "abs(a)", NULL, true},
+    {"ReduceL2", LOOP_ADD, "a * a", "sqrt(a)", false},
+    {"ReduceLogSum", LOOP_ADD, NULL, "log(a)", false},
+    {"ReduceSumSquare", LOOP_ADD, "a * a", NULL, true},
 };
 
 static const reduction *reduction_of(const node *n) {
@@ -26,33 +31,56 @@ static const reduction *reduction_of(const node *n) {
     return NULL;
 }
 
-/* Which axes go: those of input 1 or the attribute; all of them if none are named (or none, by
+/* Which axes go. `open`: only the data say, and `reduced` has all of them. */
+typedef struct {
+    bool reduced[TENSOR_MAX_RANK], open;
+} axis_set;
+
+/* Axes that only the data name, by the declared result: with keepdims, those of one element. */
+static bool declared_axes(graph *g, node_id n, axis_set *s) {
+    const type x = *graph_type(g, graph_input(g, n, 0)), *y = graph_type(g, graph_output(g, n, 0));
+    bool keep = node_attr_int(graph_node(g, n), "keepdims", 1);
+    if (y->kind != TYPE_TENSOR || y->rank < 0 || (keep && y->rank != x.rank) || y->rank > x.rank)
+        return op_error(g, n, "declare the shape of the output",
+                        "the axes are not known at compile time");
+    s->open = !keep;
+    for (int i = 0; i < x.rank; i++)
+        s->reduced[i] = !keep || dim_equals_const(g->dims, y->dims[i], 1);
+    return true;
+}
+
+/* The axes of input 1 or the attribute; all of them if none are named (or none, by
  * noop_with_empty_axes). */
-static bool reduced_axes(graph *g, node_id n, bool *reduced) {
+static bool reduced_axes(graph *g, node_id n, axis_set *s) {
     int rank = graph_type(g, graph_input(g, n, 0))->rank;
     const int64_t *axes = NULL;
     size_t count = 0;
-    bool given = graph_input(g, n, 1) || node_attr(graph_node(g, n), "axes");
-    if (given && !op_const_ints(g, n, 1, "axes", &axes, &count))
-        return op_error(g, n, NULL, "the axes are not known at compile time");
+    *s = (axis_set){.open = false};
+    if (!kit_may(g, n, 1, 0, 1)) return false;
+    bool empty = graph_input(g, n, 1) && graph_type(g, graph_input(g, n, 1))->rank == 1 &&
+                 dim_equals_const(g->dims, graph_type(g, graph_input(g, n, 1))->dims[0], 0);
+    bool given = !empty && (graph_input(g, n, 1) || node_attr(graph_node(g, n), "axes"));
+    if (given && !op_const_ints(g, n, 1, "axes", &axes, &count)) return declared_axes(g, n, s);
     bool all = count == 0 && !node_attr_int(graph_node(g, n), "noop_with_empty_axes", 0);
-    for (int i = 0; i < rank; i++) reduced[i] = all;
+    for (int i = 0; i < rank; i++) s->reduced[i] = all;
     for (size_t i = 0; i < count; i++) {
         int axis;
         if (!op_axis(g, n, axes[i], rank, &axis)) return false;
-        reduced[axis] = true;
+        s->reduced[axis] = true;
     }
     return true;
 }
 
 static bool infer_reduction(graph *g, node_id n) {
     const type x = *graph_type(g, graph_input(g, n, 0));
-    bool reduced[TENSOR_MAX_RANK], keep = node_attr_int(graph_node(g, n), "keepdims", 1);
+    bool keep = node_attr_int(graph_node(g, n), "keepdims", 1);
+    axis_set s;
     dim dims[TENSOR_MAX_RANK];
     int rank = 0;
-    if (!reduced_axes(g, n, reduced)) return false;
+    if (!reduced_axes(g, n, &s)) return false;
+    if (s.open) return kit_set_declared(g, n, x.dtype, "axes are");
     for (int i = 0; i < x.rank; i++) {
-        if (!reduced[i])
+        if (!s.reduced[i])
             dims[rank++] = x.dims[i];
         else if (keep)
             dims[rank++] = dim_const(g->dims, 1);
@@ -91,6 +119,57 @@ static void close_reduced(lower *l, int opened) {
     while (opened-- > 0) lower_end_reduce(l);
 }
 
+/* Whether the element at `own` belongs to the result at `index`, for axes that only the data name:
+ * on every axis that stays the two agree. 0 where the loops see to it. */
+static loop_expr belongs(lower *l, node_id n, const axis_set *s, const loop_expr *index,
+                         const loop_expr *own) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    if (!s->open) return 0;
+    value_id axes = graph_input(g, n, 1);
+    int rank = lower_type(l, graph_input(g, n, 0))->rank;
+    int kept = lower_type(l, graph_output(g, n, 0))->rank;
+    const type t = *lower_type(l, axes);
+    int64_t named = 1;
+    if (t.rank && !dim_is_const(g->dims, t.dims[0], &named)) named = 0;
+    loop_expr yes = loop_const_int(k, DTYPE_BOOL, 1), at = loop_int(k, 0);
+    for (int i = 0; i < rank; i++) {
+        loop_expr goes = loop_const_int(k, DTYPE_BOOL, 0), here = loop_int(k, 0);
+        for (int j = 0; j < named && j < rank; j++) {
+            loop_expr axis = kit_read_int(l, axes, j);
+            goes = kit_op2(l, LOOP_OR, goes, kit_op2(l, LOOP_EQ, axis, loop_int(k, i)));
+            goes = kit_op2(l, LOOP_OR, goes, kit_op2(l, LOOP_EQ, axis, loop_int(k, i - rank)));
+        }
+        for (int j = 0; j < kept; j++)
+            here = loop_select(k, kit_op2(l, LOOP_EQ, at, loop_int(k, j)), index[j], here);
+        yes = loop_and(k, yes, kit_op2(l, LOOP_OR, goes, kit_op2(l, LOOP_EQ, own[i], here)));
+        loop_expr next = loop_add(k, at, loop_int(k, 1));
+        at = loop_select(k, goes, at, next);
+    }
+    return yes;
+}
+
+/* The number of elements that go into one result. */
+static loop_expr count_reduced(lower *l, node_id n, const axis_set *s) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    value_id x = graph_input(g, n, 0), y = graph_output(g, n, 0);
+    loop_expr count = loop_int(k, 1);
+    for (int i = 0; i < lower_type(l, x)->rank; i++)
+        if (s->reduced[i]) count = loop_mul(k, count, lower_dim(l, x, i));
+    for (int i = 0; s->open && i < lower_type(l, y)->rank; i++)
+        count = loop_floordiv(k, count, lower_dim(l, y, i));
+    return count;
+}
+
+/* Opens the loops over the result, and says where each of its axes stands in the input. */
+static void open_axes(lower *l, node_id n, const axis_set *s, loop_expr *index, loop_expr *own) {
+    if (s->open)
+        lower_loops(l, graph_output(lower_graph(l), n, 0), index);
+    else
+        open_result(l, n, s->reduced, index, own);
+}
+
 static loop_expr start_of(lower *l, loop_op op, dtype t) {
     loop_kernel *k = lower_kernel(l);
     if (op == LOOP_ADD || op == LOOP_OR) return loop_const(k, t, 0);
@@ -108,61 +187,75 @@ static loop_expr apply(lower *l, const char *formula, loop_expr a, loop_expr cou
                : a;
 }
 
-static dtype sum_type(lower *l, value_id x) {
+/* `real`: the total goes through a function that integers lack. */
+static dtype sum_type(lower *l, value_id x, bool real) {
     dtype t = lower_type(l, x)->dtype;
-    return dtype_is_float(t) && dtype_bytes(t) < 4 ? DTYPE_F32 : t;
+    if (dtype_is_float(t)) return kit_sum_type(t);
+    return real ? DTYPE_F64 : t;
+}
+
+/* One pass: acc = op over map(element), of those that belong to the result. */
+static void accumulate(lower *l, node_id n, const axis_set *s, const loop_expr *index,
+                       loop_expr *own, loop_buf acc, loop_op op,
+                       loop_expr (*map)(lower *l, const void *with, loop_expr x),
+                       const void *with) {
+    loop_kernel *k = lower_kernel(l);
+    value_id x = graph_input(lower_graph(l), n, 0);
+    dtype t = loop_buffer_of(k, acc)->type;
+    loop_expr neutral = start_of(l, op, t);
+    lower_assign(l, acc, NULL, neutral);
+    int opened = open_reduced(l, x, s->reduced, own);
+    loop_expr term = map(l, with, kit_read(l, t, x, own)), yes = belongs(l, n, s, index, own);
+    lower_accumulate(l, acc, op, yes ? loop_select(k, yes, term, neutral) : term);
+    close_reduced(l, opened);
+}
+
+static loop_expr map_formula(lower *l, const void *with, loop_expr x) {
+    return apply(l, with, x, 0);
 }
 
 static void nest_reduction(lower *l, node_id n) {
     graph *g = lower_graph(l);
-    loop_kernel *k = lower_kernel(l);
     const reduction *r = reduction_of(graph_node(g, n));
-    value_id x = graph_input(g, n, 0), y = graph_output(g, n, 0);
-    bool reduced[TENSOR_MAX_RANK];
+    value_id x = graph_input(g, n, 0);
+    axis_set s;
     loop_expr index[TENSOR_MAX_RANK], own[TENSOR_MAX_RANK];
-    if (!reduced_axes(g, n, reduced)) return;
-    dtype t = sum_type(l, x);
+    if (!reduced_axes(g, n, &s)) return;
+    dtype t = sum_type(l, x, r->finish && !r->exact);
     loop_op op = t == DTYPE_BOOL ? (r->op == LOOP_MAX ? LOOP_OR : LOOP_AND) : r->op;
-    loop_expr count = loop_int(k, 1);
-    for (int i = 0; i < lower_type(l, x)->rank; i++)
-        if (reduced[i]) count = loop_mul(k, count, lower_dim(l, x, i));
-    open_result(l, n, reduced, index, own);
+    loop_expr count = loop_cast(lower_kernel(l), t, count_reduced(l, n, &s));
+    open_axes(l, n, &s, index, own);
     loop_buf acc = kit_scalar(l, "acc", t);
-    lower_assign(l, acc, NULL, start_of(l, op, t));
-    int opened = open_reduced(l, x, reduced, own);
-    lower_accumulate(l, acc, op, apply(l, r->map, loop_cast(k, t, lower_read(l, x, own)), 0));
-    close_reduced(l, opened);
-    loop_expr total = apply(l, r->finish, lower_value(l, acc, NULL), loop_cast(k, t, count));
-    lower_write(l, y, index, total);
+    accumulate(l, n, &s, index, own, acc, op, map_formula, r->map);
+    lower_write(l, graph_output(g, n, 0), index,
+                apply(l, r->finish, lower_value(l, acc, NULL), count));
     lower_end_loops(l);
+}
+
+/* exp(x - shift) */
+static loop_expr map_exp(lower *l, const void *shift, loop_expr x) {
+    loop_expr by = *(const loop_expr *)shift;
+    return kit_op1(l, LOOP_EXP, loop_sub(lower_kernel(l), x, by));
 }
 
 /* log(sum(exp(x - m))) + m, m the largest: no term overflows. */
 static void nest_log_sum_exp(lower *l, node_id n) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
-    value_id x = graph_input(g, n, 0), y = graph_output(g, n, 0);
-    bool reduced[TENSOR_MAX_RANK];
+    axis_set s;
     loop_expr index[TENSOR_MAX_RANK], own[TENSOR_MAX_RANK];
-    if (!reduced_axes(g, n, reduced)) return;
-    dtype t = sum_type(l, x);
-    open_result(l, n, reduced, index, own);
+    if (!reduced_axes(g, n, &s)) return;
+    dtype t = sum_type(l, graph_input(g, n, 0), true);
+    open_axes(l, n, &s, index, own);
     loop_buf top = kit_scalar(l, "top", t), sum = kit_scalar(l, "sum", t);
-    lower_assign(l, top, NULL, kit_lowest(l, t));
-    int opened = open_reduced(l, x, reduced, own);
-    lower_accumulate(l, top, LOOP_MAX, loop_cast(k, t, lower_read(l, x, own)));
-    close_reduced(l, opened);
+    accumulate(l, n, &s, index, own, top, LOOP_MAX, map_formula, NULL);
     loop_expr largest = lower_value(l, top, NULL);
     loop_expr finite =
-        loop_lt(k, loop_make(k, LOOP_ABS, largest, 0, 0), loop_const(k, t, (double)INFINITY));
+        loop_lt(k, kit_op1(l, LOOP_ABS, largest), loop_const(k, t, (double)INFINITY));
     loop_expr shift = loop_select(k, finite, largest, loop_const(k, t, 0));
-    lower_assign(l, sum, NULL, loop_const(k, t, 0));
-    opened = open_reduced(l, x, reduced, own);
-    loop_expr term = loop_sub(k, loop_cast(k, t, lower_read(l, x, own)), shift);
-    lower_accumulate(l, sum, LOOP_ADD, loop_make(k, LOOP_EXP, term, 0, 0));
-    close_reduced(l, opened);
-    lower_write(l, y, index,
-                loop_add(k, loop_make(k, LOOP_LOG, lower_value(l, sum, NULL), 0, 0), shift));
+    accumulate(l, n, &s, index, own, sum, LOOP_ADD, map_exp, &shift);
+    lower_write(l, graph_output(g, n, 0), index,
+                loop_add(k, kit_op1(l, LOOP_LOG, lower_value(l, sum, NULL)), shift));
     lower_end_loops(l);
 }
 
@@ -206,6 +299,10 @@ static void nest_arg(lower *l, node_id n) {
     loop_expr v = lower_read(l, x, own), b = lower_value(l, best, NULL);
     loop_expr better = largest ? loop_make(k, last ? LOOP_LE : LOOP_LT, b, v, 0)
                                : loop_make(k, last ? LOOP_LE : LOOP_LT, v, b, 0);
+    if (dtype_is_float(tx.dtype)) { /* a NaN is the extreme; the first one, or the last */
+        loop_expr nan = kit_op2(l, LOOP_NE, v, v), known = kit_op2(l, LOOP_EQ, b, b);
+        better = kit_op2(l, LOOP_OR, better, last ? nan : loop_and(k, nan, known));
+    }
     lower_assign(l, at, NULL, loop_select(k, better, own[axis], lower_value(l, at, NULL)));
     lower_assign(l, best, NULL, loop_select(k, better, v, b));
     lower_end(l);

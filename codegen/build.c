@@ -333,11 +333,41 @@ static builder begin_program(graph *g, arena *a, const build_options *options) {
     return b;
 }
 
+/* Inputs whose values the model was compiled for must have them. */
+static void check_fixed_inputs(builder *b) {
+    enum { BAD_SHAPE = 4 }; /* ONNXCC_ERROR_BAD_SHAPE */
+    const region *main = graph_region(b->g, GRAPH_MAIN);
+    for (size_t i = 0; i < main->inputs.count; i++) {
+        value_id v = main->inputs.data[i];
+        size_t count;
+        const dim *known = graph_value(b->g, v)->elements ? graph_elements(b->g, v, &count) : NULL;
+        if (!known) continue;
+        const type t = *graph_type(b->g, v);
+        loop_kernel *k =
+            loop_kernel_create(b->a, b->g->dims, arena_printf(b->a, "%s_fixed_%zu", b->p->name, i));
+        loop_expr extent = loop_int(k, (int64_t)count);
+        loop_buf x = loop_add_buffer(k, (loop_buffer){.name = "x",
+                                                      .type = t.dtype,
+                                                      .space = LOOP_SPACE_INPUT,
+                                                      .rank = t.rank,
+                                                      .extents = &extent,
+                                                      .value = v});
+        for (size_t j = 0; j < count; j++) {
+            loop_expr at = loop_int(k, (int64_t)j),
+                      wanted = loop_const_int(k, t.dtype, dim_value(b->g->dims, known[j]));
+            loop_expr same = loop_make(k, LOOP_EQ, loop_load(k, x, &at), wanted, 0);
+            k->body = loop_join(k->body, loop_check(k, same, BAD_SHAPE));
+        }
+        if (count) call_kernel(b, k, "fixed input", NULL, NULL, 0);
+    }
+}
+
 program *program_build(graph *g, arena *a, const build_options *options) {
     builder b = begin_program(g, a, options);
     b.tail = &b.p->steps;
     b.last_use = build_last_uses(&b);
     add_inputs(&b);
+    check_fixed_inputs(&b);
     if (!build_region(&b, GRAPH_MAIN)) return NULL;
     const region *main = graph_region(g, GRAPH_MAIN);
     add_outputs(&b, main->outputs.data, main->outputs.count);

@@ -16,6 +16,7 @@ typedef struct {
     const load_tensor_result
         *pins; /* tensors for the inputs: symbols are fixed to their sizes; NULL */
     size_t pin_count;
+    bool pin_values;      /* also the values of small integer inputs that shapes depend on */
     int optimize;         /* -O level, 0 to 3 */
     const char *passes;   /* a pipeline in place of the level's own; NULL */
     bool weights_in_file; /* NAME.weights beside the library instead of inside */

@@ -293,6 +293,32 @@ static void fix_inputs(graph *g) {
     }
 }
 
+/* Known elements for a small integer input. */
+static void fix_value(graph *g, value_id v, const load_tensor_result *pin) {
+    enum { MOST = 64 };
+    const type *t = graph_type(g, v);
+    size_t count;
+    bool whole = t->kind == TYPE_TENSOR && (dtype_is_integer(t->dtype) || t->dtype == DTYPE_BOOL);
+    if (!whole || t->rank > 1 || t->dtype != pin->dtype ||
+        !load_count_elements(pin->rank, pin->dims, &count) || count > MOST)
+        return;
+    const value data = {.type = {.dtype = pin->dtype}, .constant = &pin->data};
+    dim *elements = ARENA_ARRAY(g->memory, dim, count);
+    for (size_t i = 0; i < count; i++) {
+        int64_t n = value_int(&data, g->dims, i);
+        if (n > DIM_MAX || n < -DIM_MAX) return;
+        elements[i] = dim_const(g->dims, n);
+    }
+    graph_value(g, v)->elements = elements;
+}
+
+static void fix_values(graph *g, const import_options *options) {
+    const region *main = graph_region(g, GRAPH_MAIN);
+    for (size_t i = 0;
+         options && options->pin_values && i < main->inputs.count && i < options->pin_count; i++)
+        fix_value(g, main->inputs.data[i], &options->pins[i]);
+}
+
 graph *import_model(const char *path, const import_options *options, arena *a, diag *d,
                     void **files) {
     load_model_result *m = load_model(path, a, d);
@@ -307,6 +333,7 @@ graph *import_model(const char *path, const import_options *options, arena *a, d
     bool ok = apply_settings(&im, options, p) && import_initializers(&im, p, &scope) &&
               import_inputs(&im, p, GRAPH_MAIN, &scope);
     if (ok) fix_inputs(im.g);
+    if (ok) fix_values(im.g, options);
     if (ok) import_nodes(&im, p, GRAPH_MAIN, &scope);
     ok = ok && !d->error_count && import_outputs(&im, p, GRAPH_MAIN, &scope);
     return ok && !d->error_count && graph_sort(im.g) ? im.g : NULL;

@@ -15,6 +15,9 @@ typedef struct {
      * theirs. */
     const load_tensor_result *pins;
     size_t pin_count;
+    /* The values of small integer inputs are fixed as well, for models whose shapes depend on them
+     * (axes or a shape as an input): the compiled model checks that it is given these. */
+    bool pin_values;
 } import_options;
 
 /* Reads a model file. NULL after diagnostics. Constants of the graph lie in the mapped files, which

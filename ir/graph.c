@@ -83,12 +83,15 @@ static void take_name(graph *g, const char *name) {
     n->count++;
 }
 
-/* A free name: the one asked for, or that with a number behind it. */
+/* A free name: the one asked for, or that with a number behind it, in place of one that it has. */
 static const char *free_name(graph *g, const char *wanted) {
     const char *name = wanted && *wanted ? wanted : "t";
     const char *made = wanted && *wanted ? arena_strdup(g->memory, name) : NULL;
+    size_t stem = strlen(name), end = stem;
+    while (end > 1 && name[end - 1] >= '0' && name[end - 1] <= '9') end--;
+    if (end < stem && end > 1 && name[end - 1] == '.') stem = end - 1;
     while (!made || name_taken(g, made))
-        made = arena_printf(g->memory, "%s.%zu", name, ++g->names.serial);
+        made = arena_printf(g->memory, "%.*s.%zu", (int)stem, name, ++g->names.serial);
     take_name(g, made);
     return made;
 }

@@ -113,6 +113,10 @@ static uint64_t digest(const blob *b) {
 /* The shortest text that reads back as the same number. */
 static void put_float(printer *p, double x, bool single) {
     char text[40];
+    if (x == floor(x) && fabs(x) < 1e7) {
+        put(p, "%.0f", x);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, x);
         if (single ? strtof(text, NULL) == (float)x : strtod(text, NULL) == x) break;

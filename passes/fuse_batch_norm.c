@@ -98,12 +98,12 @@ static long fuse_normalization(graph *g, const uint32_t *uses, node_id n) {
     if (t.dtype != DTYPE_F32 || t.rank < 2) return 0;
     double epsilon = node_attr_float(graph_node(g, n), "epsilon", 1e-5);
     value_id e = graph_add_constant_floats(g, "epsilon", DTYPE_F32, 0, NULL, &epsilon);
-    value_id deviation = build(g, n, "Sqrt", build(g, n, "Add", graph_input(g, n, 4), e), 0);
-    value_id scale = build(g, n, "Div", graph_input(g, n, 1), deviation);
+    node_id conv = convolution_of(g, uses, x), at = conv ? conv : n;
+    value_id deviation = build(g, at, "Sqrt", build(g, at, "Add", graph_input(g, n, 4), e), 0);
+    value_id scale = build(g, at, "Div", graph_input(g, n, 1), deviation);
     value_id shift =
-        build(g, n, "Sub", graph_input(g, n, 2), build(g, n, "Mul", graph_input(g, n, 3), scale));
+        build(g, at, "Sub", graph_input(g, n, 2), build(g, at, "Mul", graph_input(g, n, 3), scale));
     if (!shift) return -1;
-    node_id conv = convolution_of(g, uses, x);
     if (conv) return absorb(g, conv, scale, shift) && finish(g, n, conv);
     value_id scaled = build(g, n, "Mul", x, along_axis(g, n, scale, t.rank, 1));
     value_id y = build(g, n, "Add", scaled, along_axis(g, n, shift, t.rank, 1));

@@ -5,21 +5,22 @@
     X(control)                                                                                     \
     X(convolution)                                                                                 \
     X(einsum)                                                                                      \
+    X(elementwise)                                                                                 \
     X(fusion)                                                                                      \
+    X(gather)                                                                                      \
+    X(generate)                                                                                    \
     X(internal)                                                                                    \
+    X(loss)                                                                                        \
     X(matmul)                                                                                      \
+    X(movement)                                                                                    \
     X(normalization)                                                                               \
+    X(order)                                                                                       \
     X(pooling)                                                                                     \
+    X(quantize)                                                                                    \
     X(recurrence)                                                                                  \
     X(recurrent)                                                                                   \
+    X(reduction)                                                                                   \
     X(resize)                                                                                      \
     X(roi)                                                                                         \
     X(sample)                                                                                      \
-    X(softmax)                                                                                     \
-    X(elementwise)                                                                                 \
-    X(movement)                                                                                    \
-    X(gather)                                                                                      \
-    X(generate)                                                                                    \
-    X(quantize)                                                                                    \
-    X(reduction)                                                                                   \
-    X(order)
+    X(softmax)

@@ -122,6 +122,10 @@ static void call_kernel(builder *b, loop_kernel *k, const char *label, const val
     s->iterations = iterations;
 }
 
+void build_call(builder *b, loop_kernel *k, const char *label) {
+    call_kernel(b, k, label, NULL, NULL, 0);
+}
+
 static const char *kernel_name(builder *b, node_id n, const value_id *outputs) {
     const node *nd = graph_node(b->g, n);
     return arena_printf(b->a, "%s_%u_%s_%s", b->p->name, b->p->profile_count, nd->op->name,
@@ -209,7 +213,9 @@ static bool build_node(builder *b, node_id n) {
         return true;
     }
     if (strcmp(op->name, "If") == 0 && !*op->domain) return build_if(b, n);
-    if (op->element || op->formula || op->nest || node_attr(nd, "body")) return build_kernel(b, n);
+    if (strcmp(op->name, "Loop") == 0 && !*op->domain) return build_loop(b, n);
+    bool group = strcmp(op->domain, OP_INTERNAL) == 0 && node_attr(nd, "body");
+    if (op->element || op->formula || op->nest || group) return build_kernel(b, n);
     return op_error(b->g, n, "see docs/operators.md for what is supported",
                     "onnxcc cannot compile this operator");
 }

@@ -38,6 +38,26 @@ bool build_is_view(const graph *g, node_id n) {
 
 /* ---- last uses ---- */
 
+static void record_region(builder *b, region_id r, uint32_t *last, uint32_t *count);
+
+/* Whether the region, or one within it, makes v. */
+static bool made_within(const graph *g, value_id v, region_id r) {
+    node_id p = graph_value(g, v)->producer;
+    region_id at = p ? graph_node(g, p)->region : 0;
+    while (at && at != r) at = graph_region(g, at)->parent;
+    return at == r;
+}
+
+/* What a body reads from outside of it is read again in the next iteration: its last reader is the
+ * node around the body. */
+static void record_body(builder *b, region_id r, uint32_t *last, uint32_t *count) {
+    uint32_t begin = *count;
+    record_region(b, r, last, count);
+    if (!graph_region(b->g, r)->inputs.count) return;
+    for (value_id v = 1; v < b->g->values.count; v++)
+        if (last[v] >= begin && last[v] < *count && !made_within(b->g, v, r)) last[v] = *count;
+}
+
 /* Numbers the nodes of a region and those within, and records each read. */
 static void record_region(builder *b, region_id r, uint32_t *last, uint32_t *count) {
     const graph *g = b->g;
@@ -46,7 +66,7 @@ static void record_region(builder *b, region_id r, uint32_t *last, uint32_t *cou
         const node *nd = graph_node(g, n);
         for (uint32_t j = 0; j < nd->attr_count; j++)
             if (nd->attrs[j].kind == ATTR_REGION)
-                record_region(b, (region_id)nd->attrs[j].i, last, count);
+                record_body(b, (region_id)nd->attrs[j].i, last, count);
         uint32_t at = b->position[n] = (*count)++;
         for (uint32_t j = 0; j < nd->input_count; j++)
             if (nd->inputs[j]) last[nd->inputs[j]] = at;

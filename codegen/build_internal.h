@@ -35,6 +35,10 @@ uint32_t build_buffer(builder *b, value_id v);
 program_step *build_step(builder *b, program_step_kind kind, const char *label,
                          const uint32_t *args, uint32_t arg_count);
 bool build_region(builder *b, region_id r);
+/* Schedules a kernel whose parameters are values of the graph and appends its call. */
+void build_call(builder *b, loop_kernel *k, const char *label);
+/* Appends the steps of a Loop node. */
+bool build_loop(builder *b, node_id n);
 
 /* Whether the node's result is its first input under another shape: no kernel is made. */
 bool build_is_view(const graph *g, node_id n);

@@ -115,6 +115,7 @@ static bool to_product(graph *g, node_id n) {
     double c;
     int exponent;
     value_id x = graph_input(g, n, 0), inputs[] = {x, x};
+    if (!rewrite_is(g, n, "Div") && !rewrite_is(g, n, "Pow")) return false;
     const type t = *graph_type(g, x);
     if (!rewrite_scalar(g, graph_input(g, n, 1), &c) || !same_as_result(g, n, x)) return false;
     if (rewrite_is(g, n, "Div") && dtype_is_float(t.dtype)) {

@@ -261,9 +261,120 @@ static bool infer_scan(graph *g, node_id n) {
     return true;
 }
 
+/* ---- Scan as Loop ---- */
+
+/* The length of axis `axis` of v as a scalar, in front of node n. */
+static value_id length_of(graph *g, node_id n, value_id v, int axis) {
+    attr range[] = {attr_int("start", axis), attr_int("end", axis + 1)};
+    value_id shape = kit_build(g, n, "Shape", 1, &v, 2, range);
+    return kit_build_reshape(g, n, shape, NULL, 0);
+}
+
+/* The body's input for scan input `i` becomes an element of that, picked by the iteration. */
+static bool pick_element(graph *g, node_id n, region_id body, size_t i, size_t states,
+                         value_id iteration) {
+    const node nd = *graph_node(g, n);
+    value_id x = nd.inputs[states + i], element = graph_region(g, body)->inputs.data[states + i];
+    node_id first = graph_region(g, body)->nodes.count ? graph_region(g, body)->nodes.data[0] : 0;
+    size_t count;
+    const int64_t *backwards = node_attr_ints(&nd, "scan_input_directions", &count);
+    int axis;
+    if (!scan_axis(g, n, "scan_input_axes", i, graph_type(g, x)->rank, &axis)) return false;
+    if (backwards && i < count && backwards[i]) {
+        int64_t one = 1;
+        value_id length = length_of(g, n, x, axis);
+        value_id last = kit_build2(g, n, "Sub", length,
+                                   graph_add_constant_ints(g, NULL, DTYPE_I64, 0, NULL, &one));
+        value_id both[] = {last, iteration};
+        if (!last) return false;
+        iteration = graph_build(g, body, first, "", "Sub", 2, both, 0, NULL);
+        if (!iteration) return false;
+    }
+    value_id inputs[] = {x, iteration};
+    attr along = attr_int("axis", axis);
+    graph_add_node(g, body, first, op_find("", "Gather"), nd.name, 2, inputs, 1, &element, 1,
+                   &along);
+    return true;
+}
+
+/* A stacked result as Scan has it: along another axis, or from its end. */
+static value_id restack(graph *g, node_id n, value_id v, size_t i) {
+    const node nd = *graph_node(g, n);
+    int rank = graph_type(g, v)->rank, axis;
+    size_t count;
+    const int64_t *backwards = node_attr_ints(&nd, "scan_output_directions", &count);
+    if (!scan_axis(g, n, "scan_output_axes", i, rank, &axis)) return 0;
+    if (backwards && i < count && backwards[i]) {
+        int64_t start = -1, end = INT64_MIN, first = 0, step = -1;
+        value_id inputs[] = {v, kit_ints(g, &start, 1), kit_ints(g, &end, 1),
+                             kit_ints(g, &first, 1), kit_ints(g, &step, 1)};
+        v = kit_build(g, n, "Slice", 5, inputs, 0, NULL);
+    }
+    int64_t perm[TENSOR_MAX_RANK];
+    for (int a = 0; a < rank; a++) perm[a] = a < axis ? a + 1 : a == axis ? 0 : a;
+    return axis && v ? kit_build_transpose(g, n, v, perm, (size_t)rank) : v;
+}
+
+/* The body as one of Loop: iteration and condition in front of the states. */
+static void prepend_loop_values(graph *g, region_id body, size_t states, value_id iteration,
+                                value_id go_on) {
+    region *r = graph_region(g, body);
+    size_t results = r->outputs.count;
+    value_id *inputs = ARENA_ARRAY(g->memory, value_id, states + 2);
+    value_id *outputs = ARENA_ARRAY(g->memory, value_id, results + 1);
+    inputs[0] = iteration;
+    inputs[1] = outputs[0] = go_on;
+    if (states) memcpy(inputs + 2, r->inputs.data, states * sizeof *inputs);
+    if (results) memcpy(outputs + 1, r->outputs.data, results * sizeof *outputs);
+    r->inputs.data = inputs;
+    r->inputs.count = r->inputs.capacity = states + 2;
+    r->outputs.data = outputs;
+    r->outputs.count = r->outputs.capacity = results + 1;
+}
+
+static bool expand_scan(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    region_id body = node_attr_region(&nd, "body");
+    size_t scans = (size_t)node_attr_int(&nd, "num_scan_inputs", 1);
+    size_t states = nd.input_count - scans;
+    value_id iteration = graph_add_value(g, "iteration", type_tensor(DTYPE_I64, 0, NULL));
+    value_id go_on = graph_add_value(g, "go_on", type_tensor(DTYPE_BOOL, 0, NULL));
+    value_id first = nd.inputs[states];
+    int axis;
+    if (!scan_axis(g, n, "scan_input_axes", 0, graph_type(g, first)->rank, &axis)) return false;
+    for (size_t i = 0; i < scans; i++)
+        if (!pick_element(g, n, body, i, states, iteration)) return false;
+    prepend_loop_values(g, body, states, iteration, go_on);
+    value_id *inputs = ARENA_ARRAY(g->memory, value_id, states + 2);
+    value_id *made = ARENA_ARRAY(g->memory, value_id, nd.output_count);
+    inputs[0] = length_of(g, n, first, axis);
+    if (!inputs[0]) return false;
+    if (states) memcpy(inputs + 2, nd.inputs, states * sizeof *inputs);
+    for (uint32_t i = 0; i < nd.output_count; i++) made[i] = graph_add_value(g, NULL, (type){0});
+    attr region_attr = {.name = "body", .kind = ATTR_REGION, .i = body};
+    node_id loop =
+        graph_add_node(g, nd.region, n, op_find("", "Loop"), nd.name, (uint32_t)states + 2, inputs,
+                       nd.output_count, made, 1, &region_attr);
+    graph_node(g, loop)->source = nd.source;
+    graph_region(g, body)->owner = loop;
+    /* What the body's values were typed for is over. */
+    for (size_t i = 0; i < states; i++)
+        graph_value(g, graph_region(g, body)->inputs.data[i + 2])->type = (type){.rank = -1};
+    if (!op_infer(g, loop)) return false;
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        if (!nd.outputs[i]) continue;
+        value_id out = i < states ? made[i] : restack(g, n, made[i], i - states);
+        if (!out) return false;
+        kit_replace(g, nd.outputs[i], out);
+    }
+    graph_node(g, n)->attr_count = 0; /* the body has another owner */
+    graph_remove_node(g, n);
+    return true;
+}
+
 const op_def ops_control[] = {
     {.domain = "", .name = "If", .infer = infer_if},
     {.domain = "", .name = "Loop", .infer = infer_loop},
-    {.domain = "", .name = "Scan", .infer = infer_scan},
+    {.domain = "", .name = "Scan", .infer = infer_scan, .expand = expand_scan},
 };
 const size_t ops_control_count = sizeof ops_control / sizeof *ops_control;

@@ -103,6 +103,13 @@ typedef struct {
     emit_value value;
 } emit_memo;
 
+/* Conditions that hold in the lanes whose values count, and those lanes; innermost first. */
+typedef struct emit_assumption {
+    const struct emit_assumption *outer;
+    loop_expr condition; /* a bool: all conjuncts hold */
+    emit_value mask;
+} emit_assumption;
+
 enum { EMIT_MAX_DEPTH = 200 };
 
 typedef struct {
@@ -127,8 +134,9 @@ typedef struct {
     /* the vector loop at hand */
     int lanes; /* 0: none */
     loop_var lane_var;
-    LLVMValueRef mask; /* active lanes; NULL: all */
-    emit_value active; /* their number, at least 1; with a mask */
+    LLVMValueRef mask;              /* active lanes; NULL: all */
+    emit_value active;              /* their number, at least 1; with a mask */
+    const emit_assumption *assumed; /* NULL: nothing */
     LIST(LLVMValueRef) masks;
     int64_t stack_bytes;
 } kernel_emitter;
@@ -185,6 +193,12 @@ emit_value emit_affine_uniform(kernel_emitter *e, const emit_affine *a);
 /* The address of position `a` (lane 0) from `base` on, for elements of `bytes`. */
 emit_value emit_affine_pointer(kernel_emitter *e, emit_value base, const emit_affine *a,
                                int64_t bytes);
+
+/* ---- emit_assume.c: clamped indices under selects ---- */
+/* The side `value` of a select, in lanes where `condition` (emitted as `mask`) holds; false if
+ * nothing in it profits from knowing. */
+bool emit_under(kernel_emitter *e, loop_expr condition, emit_value mask, loop_expr value,
+                emit_value *out);
 
 /* ---- emit_access.c: loads and stores ---- */
 emit_value emit_load(kernel_emitter *e, loop_expr load);

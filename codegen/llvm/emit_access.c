@@ -122,8 +122,8 @@ static emit_value load_plain(kernel_emitter *e, loop_buf buf, LLVMTypeRef type, 
 
 /* A masked load or store. Newer LLVMs take the alignment as an attribute of the pointer. */
 static LLVMValueRef call_masked(kernel_emitter *e, const char *name, LLVMTypeRef vector,
-                                LLVMValueRef first, LLVMValueRef p, LLVMValueRef last,
-                                unsigned align) {
+                                LLVMValueRef first, LLVMValueRef p, LLVMValueRef mask,
+                                LLVMValueRef last, unsigned align) {
     LLVMTypeRef types[] = {vector, e->m->pointer};
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->m->module, id, types, 2);
@@ -134,21 +134,26 @@ static LLVMValueRef call_masked(kernel_emitter *e, const char *name, LLVMTypeRef
     at = n;
     args[n++] = p;
     if (!attribute) args[n++] = LLVMConstInt(e->m->i32, align, false);
-    args[n++] = e->mask;
+    args[n++] = mask;
     if (last) args[n++] = last;
     LLVMValueRef call = LLVMBuildCall2(e->m->builder, LLVMGlobalGetValueType(fn), fn, args, n, "");
     if (attribute) LLVMSetInstrParamAlignment(call, at + 1, align);
     return call;
 }
 
-static emit_value load_contiguous(kernel_emitter *e, loop_buf buf, emit_value p) {
+static emit_value load_masked(kernel_emitter *e, loop_buf buf, emit_value p, LLVMValueRef mask) {
     dtype t = loop_buffer_of(e->k, buf)->type;
     LLVMTypeRef vector = emit_lanes_type(e, emit_memory_type(e->m, t), true);
-    if (!e->mask) return load_plain(e, buf, vector, p);
-    LLVMValueRef v = call_masked(e, "llvm.masked.load", vector, NULL, p.v, LLVMConstNull(vector),
-                                 (unsigned)dtype_bytes(t));
+    LLVMValueRef v = call_masked(e, "llvm.masked.load", vector, NULL, p.v, mask,
+                                 LLVMConstNull(vector), (unsigned)dtype_bytes(t));
     describe(e, v, &e->buffers[buf], t);
     return (emit_value){v, true, LEVEL_HERE};
+}
+
+static emit_value load_contiguous(kernel_emitter *e, loop_buf buf, emit_value p) {
+    dtype t = loop_buffer_of(e->k, buf)->type;
+    if (e->mask) return load_masked(e, buf, p, e->mask);
+    return load_plain(e, buf, emit_lanes_type(e, emit_memory_type(e->m, t), true), p);
 }
 
 static emit_value load_by_lane(kernel_emitter *e, loop_expr load) {
@@ -162,19 +167,36 @@ static emit_value load_by_lane(kernel_emitter *e, loop_expr load) {
     return v;
 }
 
-/* Lanes 0, 2, 4, ... of 2 * lanes - 1 elements, from two overlapping vectors. */
+/* Lane i of the mask at element 2 * i - first, as far as `lanes` elements hold it. */
+static LLVMValueRef spread_mask(kernel_emitter *e, LLVMValueRef mask, int first) {
+    int lanes[256];
+    for (int i = 0; i < e->lanes; i++) lanes[i] = (i + first) % 2 ? e->lanes : (i + first) / 2;
+    emit_value own = {mask, true, LEVEL_HERE};
+    emit_value none = {LLVMConstNull(LLVMTypeOf(mask)), true, 0};
+    return access_shuffle(e, own, none, lanes, e->lanes).v;
+}
+
+/* Lanes 0, 2, 4, ... of 2 * lanes - 1 elements, from two overlapping vectors; `mask` NULL: all. */
 static emit_value load_every_second(kernel_emitter *e, loop_buf buf, const emit_affine *a,
-                                    int64_t bytes) {
+                                    int64_t bytes, LLVMValueRef mask) {
     LLVMTypeRef vector =
         emit_lanes_type(e, emit_memory_type(e->m, loop_buffer_of(e->k, buf)->type), true);
     emit_affine second = *a;
-    second.constant += e->lanes - 1;
+    int back = e->lanes - 1;
+    second.constant += back;
     emit_value base = base_of(&e->buffers[buf]);
-    emit_value low = load_plain(e, buf, vector, emit_affine_pointer(e, base, a, bytes));
-    emit_value high = load_plain(e, buf, vector, emit_affine_pointer(e, base, &second, bytes));
+    emit_value p = emit_affine_pointer(e, base, a, bytes), low, high;
+    emit_value q = emit_affine_pointer(e, base, &second, bytes);
+    if (mask) {
+        low = load_masked(e, buf, p, spread_mask(e, mask, 0));
+        high = load_masked(e, buf, q, spread_mask(e, mask, back));
+    } else {
+        low = load_plain(e, buf, vector, p);
+        high = load_plain(e, buf, vector, q);
+    }
     int lanes[256];
     for (int i = 0; i < e->lanes; i++)
-        lanes[i] = 2 * i < e->lanes ? 2 * i : e->lanes + 2 * i - (e->lanes - 1);
+        lanes[i] = 2 * i < e->lanes ? 2 * i : e->lanes + 2 * i - back;
     return access_shuffle(e, low, high, lanes, e->lanes);
 }
 
@@ -188,6 +210,27 @@ static emit_value load_reversed(kernel_emitter *e, loop_buf buf, const emit_affi
     int lanes[256];
     for (int i = 0; i < e->lanes; i++) lanes[i] = e->lanes - 1 - i;
     return access_shuffle(e, load_plain(e, buf, vector, p), (emit_value){0}, lanes, e->lanes);
+}
+
+/* A load whose index is clamped, where the select around it says that the clamp does nothing in
+ * the lanes that count: their elements alone are loaded, by a mask. */
+static bool load_assumed(kernel_emitter *e, loop_expr load, emit_value *out) {
+    emit_affine a;
+    loop_node n = *loop_get(e->k, load);
+    int64_t bytes = (int64_t)dtype_bytes(n.type);
+    const target_machine *m = e->m->machine;
+    bool masks = m->masked || (m->vector_bytes == 32 && bytes >= 4);
+    if (!e->assumed || !masks || e->buffers[n.i].in_slots) return false;
+    loop_expr plain = assume_load(e, load);
+    if (plain == load || !emit_affine_of(e, access_flat(e, plain), &a)) return false;
+    if (a.lane != 1 && a.lane != 2) return false;
+    emit_value mask = e->assumed->mask;
+    if (e->mask) mask = emit_binary(e, LLVMAnd, mask, (emit_value){e->mask, true, LEVEL_HERE});
+    loop_buf buf = (loop_buf)n.i;
+    emit_value p = emit_affine_pointer(e, base_of(&e->buffers[buf]), &a, bytes);
+    *out =
+        a.lane == 1 ? load_masked(e, buf, p, mask.v) : load_every_second(e, buf, &a, bytes, mask.v);
+    return true;
 }
 
 emit_value emit_load(kernel_emitter *e, loop_expr load) {
@@ -207,10 +250,10 @@ emit_value emit_load(kernel_emitter *e, loop_expr load) {
     else if (known && a.lane == 1)
         v = load_contiguous(e, buf, emit_affine_pointer(e, base, &a, bytes));
     else if (known && a.lane == 2 && !e->mask && e->lanes > 2)
-        v = load_every_second(e, buf, &a, bytes);
+        v = load_every_second(e, buf, &a, bytes, NULL);
     else if (known && a.lane == -1 && !e->mask)
         v = load_reversed(e, buf, &a, bytes);
-    else
+    else if (known || !load_assumed(e, load, &v))
         return load_by_lane(e, load);
     return access_from_memory(e, n.type, v);
 }
@@ -279,8 +322,8 @@ void emit_store(kernel_emitter *e, const loop_stmt *s) {
             store_plain(e, s->buf, v, p);
             return;
         }
-        LLVMValueRef call =
-            call_masked(e, "llvm.masked.store", LLVMTypeOf(v.v), v.v, p.v, NULL, (unsigned)bytes);
+        LLVMValueRef call = call_masked(e, "llvm.masked.store", LLVMTypeOf(v.v), v.v, p.v, e->mask,
+                                        NULL, (unsigned)bytes);
         describe(e, call, &e->buffers[s->buf], t);
     } else {
         store_by_lane(e, s->buf, flat, v);

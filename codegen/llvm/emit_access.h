@@ -7,6 +7,10 @@
 /* The position of a LOAD expression in its buffer, made once. */
 loop_expr access_flat(kernel_emitter *e, loop_expr load);
 
+/* The load with clamps taken off its indices that the assumed conditions make idle; itself if there
+ * are none. */
+loop_expr assume_load(kernel_emitter *e, loop_expr load);
+
 /* Between enter and leave the vector loop is narrowed to one lane: expressions are scalars. Where
  * lanes are masked, an inactive lane becomes lane 0, which always is active. */
 typedef struct {

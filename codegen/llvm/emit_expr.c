@@ -291,7 +291,12 @@ static emit_value operation(kernel_emitter *e, loop_expr x, const loop_node *n) 
         return out;
     bool is_float = t == DTYPE_F32 || t == DTYPE_F64;
     if (is_float && contract(e, n, &out)) return out;
-    for (uint32_t i = 0; i < n->arg_count; i++) args[i] = emit_expr(e, n->args[i]);
+    for (uint32_t i = 0; i < n->arg_count; i++) {
+        if (n->op == LOOP_SELECT && i == 1 &&
+            emit_under(e, n->args[0], args[0], n->args[1], &args[1]))
+            continue;
+        args[i] = emit_expr(e, n->args[i]);
+    }
     bool moves = n->op == LOOP_SELECT || n->op == LOOP_CAST || n->op == LOOP_BITCAST;
     if (dtype_is_float(t) && !is_float && !moves) return narrow_float_op(e, n, t, args);
     if (n->op >= LOOP_EQ && n->op <= LOOP_LE) return compare(e, n->op, t, args[0], args[1]);

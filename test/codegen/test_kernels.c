@@ -206,6 +206,27 @@ static void test_masks(void) {
              NULL, RUN_EXACT);
 }
 
+/* Reading with padding: clamped indices under a select that makes the clamp idle. */
+static void test_padding(void) {
+    for (int64_t n = 1; n <= 17; n += 4) {
+        int64_t symbols[] = {n};
+        run_text("padding",
+                 "kernel k {\n output %y: f32[2, 8]\n output %z: u8[8]\n output %q: f32[$N + 2]\n"
+                 " input %x: f32[9]\n input %x2: u8[$N]\n input %x3: u8[]\n input %x4: f32[$N]\n"
+                 " for i0 in 2 serial {\n  for v1 in 8 vector {\n"
+                 "   %y[i0, v1] = select(1 <= 8*i0 + v1 & 8*i0 + v1 < 10, "
+                 "%x[min(max(8*i0 + v1 - 1, 0), 8)], 0.25)\n  }\n }\n"
+                 " for v2 in 8 vector active ($N + 1) // 2 {\n"
+                 "  %z[v2] = select(1 <= 2*v2 & 2*v2 < $N + 1, "
+                 "%x2[max(min(2*v2 - 1, $N - 1), 0)], %x3[])\n }\n"
+                 " for i3 in ($N + 2) // 8 serial {\n  for v4 in 8 vector {\n"
+                 "   %q[8*i3 + v4] = select(1 <= 8*i3 + v4 & 8*i3 + v4 < $N + 1, "
+                 "%x4[max(min(8*i3 + v4 - 1, $N - 1), 0)] * 2.0, 0.5)\n  }\n }\n"
+                 "}\n",
+                 symbols, RUN_EXACT);
+    }
+}
+
 /* ---- tiles ---- */
 
 static void test_tiles(void) {
@@ -284,6 +305,7 @@ int main(void) {
     test_casts();
     test_strides();
     test_masks();
+    test_padding();
     test_tiles();
     test_statements();
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);

@@ -560,8 +560,19 @@ static bool never_negative(dim_table *t, dim d) {
     return false;
 }
 
+/* Where b is a minimum or maximum over a: max(a, min(a, c)) is a, max(a, max(a, c)) is the latter.
+ * DIM_NONE elsewhere. */
+static dim absorb(const dim_table *t, dim_op op, dim a, dim b) {
+    const expression *e = get(t, b);
+    if ((e->op != DIM_MIN && e->op != DIM_MAXIMUM) || (e->a != a && e->b != a)) return DIM_NONE;
+    return e->op == op ? b : a;
+}
+
 static dim extreme(dim_table *t, dim_op op, dim a, dim b) {
     if (a == b) return a;
+    dim absorbed = absorb(t, op, a, b);
+    if (!absorbed) absorbed = absorb(t, op, b, a);
+    if (absorbed) return absorbed;
     /* No dimension is above DIM_MAX, bounded or not. */
     if (dim_equals_const(t, a, DIM_MAX)) return op == DIM_MIN ? b : a;
     if (dim_equals_const(t, b, DIM_MAX)) return op == DIM_MIN ? a : b;

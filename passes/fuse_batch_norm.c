@@ -77,13 +77,26 @@ static bool finish(graph *g, node_id n, node_id conv) {
     return true;
 }
 
+/* A constant of one element, once for each channel. */
+static value_id for_all_channels(graph *g, node_id before, value_id c, const type *y) {
+    int64_t channels[1], one[] = {1};
+    if (!dim_is_const(g->dims, y->dims[1], channels)) return 0;
+    return build(g, before, "Expand", along_axis(g, before, c, 1, 0),
+                 graph_add_constant_ints(g, "shape", DTYPE_I64, 1, one, channels));
+}
+
 static long fuse_pointwise(graph *g, const uint32_t *uses, node_id n, bool multiply) {
     for (int side = 0; side < 2; side++) {
+        double scalar;
         value_id x = graph_input(g, n, (uint32_t)side), c = graph_input(g, n, 1 - (uint32_t)side);
         node_id conv = convolution_of(g, uses, x);
-        if (!conv || !is_per_channel(g, c, graph_type(g, x))) continue;
-        if (!type_equal(graph_type(g, x), graph_type(g, graph_output(g, n, 0)))) continue;
-        return absorb(g, conv, multiply ? c : 0, multiply ? 0 : c) && finish(g, n, conv);
+        if (!conv || !type_equal(graph_type(g, x), graph_type(g, graph_output(g, n, 0)))) continue;
+        const type y = *graph_type(g, x);
+        if (rewrite_scalar(g, c, &scalar))
+            c = for_all_channels(g, conv, c, &y);
+        else if (!is_per_channel(g, c, &y))
+            continue;
+        return c && absorb(g, conv, multiply ? c : 0, multiply ? 0 : c) && finish(g, n, conv);
     }
     return 0;
 }

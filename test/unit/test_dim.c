@@ -146,6 +146,8 @@ static void test_simplification(void) {
     CHECK_STR(simplify(a, "min(N, 0)"), "0");
     CHECK_STR(simplify(a, "max(N + 3, N)"), "N + 3");
     CHECK_STR(simplify(a, "max(b, 3)"), "3");
+    CHECK_STR(simplify(a, "max(a, min(a, 9))"), "a");
+    CHECK_STR(simplify(a, "max(max(a, 9), a)"), "max(9, a)");
     CHECK_STR(simplify(a, "(a + 1)*(a - 1) - a*a"), "-1");
     CHECK_STR(simplify(a, "N // N"), "1");
     arena_destroy(a);

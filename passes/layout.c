@@ -187,7 +187,7 @@ static void lay_node(layouter *l, node_id n) {
         if (follows && named(&nd, "", "BatchNormalization"))
             set_input(l, n, i, to_blocked(l, nd.region, n, nd.inputs[i], 0));
         else if (nd.inputs[i] && is_blocked(graph_type(l->g, nd.inputs[i])) &&
-                 !(named(&nd, OP_INTERNAL, "Linear") && i > 0))
+                 !(strcmp(nd.op->domain, OP_INTERNAL) == 0 && i > 0))
             set_input(l, n, i, to_plain(l, nd.region, n, nd.inputs[i]));
     }
     if (follows) block_output(l, n, 0);

@@ -25,8 +25,8 @@ int import_opset(const importer *im, const char *domain) {
 static dim import_dim(importer *im, const Onnx__TensorShapeProto__Dimension *p, const char *name,
                       int axis) {
     dim_table *t = im->g->dims;
-    if (p->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && p->dim_value > 0 &&
-        p->dim_value <= DIM_MAX)
+    if (p->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+        p->dim_value >= 0 && p->dim_value <= DIM_MAX)
         return dim_const(t, p->dim_value);
     if (p->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM) {
         const char *text = import_text(p->dim_param);

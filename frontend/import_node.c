@@ -487,7 +487,7 @@ static type declared_type(importer *im, const char *name) {
     if (!shape || p->tensor_type->elem_type <= 0) return none;
     for (size_t a = 0; a < shape->n_dim; a++)
         if (shape->dim[a]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
-            shape->dim[a]->dim_value < 1 || shape->dim[a]->dim_value > DIM_MAX)
+            shape->dim[a]->dim_value < 0 || shape->dim[a]->dim_value > DIM_MAX)
             return none;
     type t;
     return import_type(im, p, name, &t) ? t : none;

@@ -64,6 +64,30 @@ static bool rule_mod(evaluation *e) {
     return binary(e, dim_mod);
 }
 
+static dim negative(dim_table *t, dim a, dim zero) {
+    return dim_sub(t, zero, a);
+}
+
+static dim absolute(dim_table *t, dim a, dim zero) {
+    return dim_max(t, a, dim_sub(t, zero, a));
+}
+
+/* A function of one operand. */
+static bool unary(evaluation *e, dim (*op)(dim_table *t, dim a, dim zero)) {
+    if (!e->in[0] || e->count[0] > MOST) return false;
+    for (size_t i = 0; i < e->count[0]; i++)
+        e->out[e->out_count++] = op(e->g->dims, e->in[0][i], dim_const(e->g->dims, 0));
+    return true;
+}
+
+static bool rule_neg(evaluation *e) {
+    return unary(e, negative);
+}
+
+static bool rule_abs(evaluation *e) {
+    return unary(e, absolute);
+}
+
 static bool rule_min(evaluation *e) {
     return node_of(e)->input_count == 2 && binary(e, dim_min);
 }
@@ -114,6 +138,22 @@ static bool rule_less(evaluation *e) {
 
 static bool rule_greater(evaluation *e) {
     return compare(e, is_greater);
+}
+
+static int is_not_less(int64_t low, int64_t high) {
+    return low >= 0 ? 1 : high < 0 ? 0 : -1;
+}
+
+static int is_not_greater(int64_t low, int64_t high) {
+    return high <= 0 ? 1 : low > 0 ? 0 : -1;
+}
+
+static bool rule_not_less(evaluation *e) {
+    return compare(e, is_not_less);
+}
+
+static bool rule_not_greater(evaluation *e) {
+    return compare(e, is_not_greater);
 }
 
 static bool rule_not(evaluation *e) {
@@ -312,21 +352,41 @@ static const struct {
     const char *op;
     rule run;
     bool any_rank; /* else of scalars and vectors only */
-} rules[] = {{"Shape", rule_shape, false},   {"Size", rule_size, true},
-             {"Gather", rule_gather, false}, {"Concat", rule_concat, false},
-             {"Slice", rule_slice, true},    {"Transpose", rule_transpose, true},
-             {"Add", rule_add, false},       {"Sub", rule_sub, false},
-             {"Mul", rule_mul, false},       {"Div", rule_div, false},
-             {"Mod", rule_mod, false},       {"Min", rule_min, false},
-             {"Max", rule_max, false},       {"Cast", rule_copy, true},
-             {"Identity", rule_copy, true},  {"Squeeze", rule_copy, true},
-             {"Unsqueeze", rule_copy, true}, {"Reshape", rule_copy, true},
-             {"Flatten", rule_copy, true},   {"Equal", rule_equal, false},
-             {"Less", rule_less, false},     {"Greater", rule_greater, false},
-             {"Not", rule_not, false},       {"And", rule_and, false},
-             {"Or", rule_or, false},         {"Where", rule_where, false},
-             {"Range", rule_range, false},   {"ReduceProd", rule_reduce_prod, false},
-             {"Expand", rule_expand, false}, {"ConstantOfShape", rule_constant_of_shape, true}};
+} rules[] = {{"Shape", rule_shape, false},
+             {"Size", rule_size, true},
+             {"Gather", rule_gather, false},
+             {"Concat", rule_concat, false},
+             {"Slice", rule_slice, true},
+             {"Transpose", rule_transpose, true},
+             {"Add", rule_add, false},
+             {"Sub", rule_sub, false},
+             {"Mul", rule_mul, false},
+             {"Div", rule_div, false},
+             {"Mod", rule_mod, false},
+             {"Min", rule_min, false},
+             {"Max", rule_max, false},
+             {"Cast", rule_copy, true},
+             {"Neg", rule_neg, false},
+             {"Abs", rule_abs, false},
+             {"CastLike", rule_copy, true},
+             {"GreaterOrEqual", rule_not_less, false},
+             {"LessOrEqual", rule_not_greater, false},
+             {"Identity", rule_copy, true},
+             {"Squeeze", rule_copy, true},
+             {"Unsqueeze", rule_copy, true},
+             {"Reshape", rule_copy, true},
+             {"Flatten", rule_copy, true},
+             {"Equal", rule_equal, false},
+             {"Less", rule_less, false},
+             {"Greater", rule_greater, false},
+             {"Not", rule_not, false},
+             {"And", rule_and, false},
+             {"Or", rule_or, false},
+             {"Where", rule_where, false},
+             {"Range", rule_range, false},
+             {"ReduceProd", rule_reduce_prod, false},
+             {"Expand", rule_expand, false},
+             {"ConstantOfShape", rule_constant_of_shape, true}};
 
 /* Whether all operands that matter are scalars or vectors. */
 static bool flat_operands(const graph *g, node_id n) {

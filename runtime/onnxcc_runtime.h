@@ -22,6 +22,7 @@ typedef enum {
     ONNXCC_ERROR_INDEX_OUT_OF_RANGE, /* data used as an index points outside of its tensor */
     ONNXCC_ERROR_CANCELLED,          /* the context's cancellation flag was raised */
     ONNXCC_ERROR_UNSUPPORTED_CPU,    /* the library holds no code that this processor can run */
+    ONNXCC_ERROR_UNSUPPORTED_VALUE,  /* an input asks for what compiled code does not do */
     ONNXCC_STATUS_COUNT
 } onnxcc_status;
 

@@ -11,6 +11,7 @@ const char *onnxcc_status_name(int status) {
     case ONNXCC_ERROR_INDEX_OUT_OF_RANGE: return "index out of range";
     case ONNXCC_ERROR_CANCELLED: return "cancelled";
     case ONNXCC_ERROR_UNSUPPORTED_CPU: return "unsupported CPU";
+    case ONNXCC_ERROR_UNSUPPORTED_VALUE: return "unsupported value";
     default: return "unknown status";
     }
 }

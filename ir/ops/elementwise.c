@@ -1,7 +1,7 @@
 /* elementwise.c: pointwise operators. Most are one row with their formula: inputs are a, b, c,
  * attributes go by their names. The others have a hook for what a formula cannot say: another
  * result type, any number of inputs. */
-#include "ir/op.h"
+#include "ir/ops/kit.h"
 
 #include <string.h>
 
@@ -58,8 +58,26 @@ static bool infer_identity(graph *g, node_id n) {
     return true;
 }
 
+static bool is_zero_constant(const graph *g, value_id v) {
+    const value *x = v ? graph_value(g, v) : NULL;
+    return x && x->constant && value_float(x, g->dims, 0) == 0;
+}
+
+/* Whether elements may be dropped: training is asked for, or not ruled out, with a ratio that is
+ * not known to be zero. */
+static bool may_drop(const graph *g, node_id n) {
+    value_id training = graph_input(g, n, 2);
+    return training && !is_zero_constant(g, training) && !is_zero_constant(g, graph_input(g, n, 1));
+}
+
 static bool infer_dropout(graph *g, node_id n) {
     type t = *graph_type(g, graph_input(g, n, 0));
+    value_id ratio = graph_input(g, n, 1), training = graph_input(g, n, 2);
+    bool known = training && graph_value(g, training)->constant &&
+                 (!ratio || graph_value(g, ratio)->constant);
+    if (known && may_drop(g, n))
+        return op_error(g, n, "export the model for inference",
+                        "Dropout in training mode is not supported");
     op_set_type(g, n, 0, t);
     t.dtype = DTYPE_BOOL;
     op_set_type(g, n, 1, t);
@@ -76,6 +94,14 @@ static bool infer_cast(graph *g, node_id n) {
     return true;
 }
 
+static bool infer_bit_cast(graph *g, node_id n) {
+    dtype from = graph_type(g, graph_input(g, n, 0))->dtype;
+    if (!infer_cast(g, n)) return false;
+    dtype to = graph_type(g, graph_output(g, n, 0))->dtype;
+    return dtype_bytes(from) == dtype_bytes(to) ||
+           op_error(g, n, NULL, "%s and %s are not of one width", dtype_name(from), dtype_name(to));
+}
+
 static bool infer_cast_like(graph *g, node_id n) {
     type t = *graph_type(g, graph_input(g, n, 0));
     t.dtype = graph_type(g, graph_input(g, n, 1))->dtype;
@@ -86,18 +112,80 @@ static bool infer_cast_like(graph *g, node_id n) {
 /* ---- elements ---- */
 
 static loop_expr element_identity(lower *l, node_id n, uint32_t output, const loop_expr *index) {
-    if (output == 1) return loop_const_int(lower_kernel(l), DTYPE_BOOL, 1);
+    (void)output;
     return lower_read(l, graph_input(lower_graph(l), n, 0), index);
+}
+
+/* The input, and a mask that keeps all of it. That an input asks for training is an error of the
+ * run. */
+static loop_expr element_dropout(lower *l, node_id n, uint32_t output, const loop_expr *index) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    value_id ratio = graph_input(g, n, 1);
+    if (may_drop(g, n)) {
+        loop_expr zero = loop_int(k, 0);
+        loop_expr keeps = kit_op1(l, LOOP_NOT, lower_read(l, graph_input(g, n, 2), &zero));
+        if (ratio) {
+            loop_expr r = kit_read(l, DTYPE_F32, ratio, &zero);
+            keeps = kit_op2(l, LOOP_OR, keeps, kit_op2(l, LOOP_EQ, r, kit_float(l, DTYPE_F32, 0)));
+        }
+        lower_check(l, keeps, 8); /* ONNXCC_ERROR_UNSUPPORTED_VALUE */
+    }
+    if (output == 1) return loop_const_int(k, DTYPE_BOOL, 1);
+    return lower_read(l, graph_input(g, n, 0), index);
+}
+
+/* A power of two, by the bits of x as f32: its exponent, one more where the mode rounds up. */
+static loop_expr cast_power(lower *l, node_id n, loop_expr x) {
+    loop_kernel *k = lower_kernel(l);
+    const node *nd = graph_node(lower_graph(l), n);
+    const char *mode = node_attr_string(nd, "round_mode", "up");
+    loop_expr bits = loop_bitcast(k, DTYPE_U32, loop_cast(k, DTYPE_F32, x));
+    loop_binding b[] = {{"bits", bits}, {"top", loop_const_int(k, DTYPE_U32, 254)}};
+    loop_expr fraction = loop_formula(k, "and(bits, 8388607)", DTYPE_U32, b, 2);
+    loop_expr exponent = loop_formula(k, "and(shr(bits, 23), 255)", DTYPE_U32, b, 2);
+    loop_expr least = loop_const_int(k, DTYPE_U32, strcmp(mode, "nearest") == 0 ? 0x3fffff : 0);
+    loop_expr up = loop_lt(k, least, fraction);
+    if (node_attr_int(nd, "saturate", 1)) up = loop_and(k, up, loop_lt(k, exponent, b[1].expr));
+    up = loop_and(k, up, kit_op2(l, LOOP_LE, exponent, b[1].expr));
+    if (strcmp(mode, "down") == 0) up = loop_const_int(k, DTYPE_BOOL, 0);
+    exponent = loop_add(k, exponent, loop_cast(k, DTYPE_U32, up));
+    return loop_bitcast(k, DTYPE_F8E8M0, loop_cast(k, DTYPE_U8, exponent));
 }
 
 static loop_expr element_cast(lower *l, node_id n, uint32_t output, const loop_expr *index) {
     loop_kernel *k = lower_kernel(l);
-    dtype to = lower_type(l, graph_output(lower_graph(l), n, output))->dtype;
-    loop_expr x = lower_read(l, graph_input(lower_graph(l), n, 0), index);
+    graph *g = lower_graph(l);
+    dtype to = lower_type(l, graph_output(g, n, output))->dtype;
+    loop_expr x = lower_read(l, graph_input(g, n, 0), index);
     dtype from = loop_type(k, x);
+    if (to == from) return x;
     if (to == DTYPE_BOOL && from != DTYPE_BOOL)
         return loop_make(k, LOOP_NE, x, loop_const(k, from, 0), 0);
-    return loop_cast(k, to, x);
+    if (to == DTYPE_F8E8M0) return cast_power(l, n, x);
+    /* Narrow integers take the low bits of a whole number. */
+    if (dtype_is_float(from) && dtype_is_integer(to) && dtype_bits(to) < 8)
+        return loop_cast(k, to, loop_cast(k, DTYPE_I32, x));
+    return kit_cast_narrow(l, to, x, node_attr_int(graph_node(g, n), "saturate", 1));
+}
+
+/* The same bits as another type; bool is a byte of 0 or 1. */
+static loop_expr element_bit_cast(lower *l, node_id n, uint32_t output, const loop_expr *index) {
+    loop_kernel *k = lower_kernel(l);
+    graph *g = lower_graph(l);
+    dtype to = lower_type(l, graph_output(g, n, output))->dtype;
+    loop_expr x = lower_read(l, graph_input(g, n, 0), index);
+    dtype from = loop_type(k, x);
+    if (to == from) return x;
+    if (from == DTYPE_BOOL) {
+        x = loop_cast(k, DTYPE_U8, x);
+        return to == DTYPE_U8 ? x : loop_bitcast(k, to, x);
+    }
+    if (to == DTYPE_BOOL) {
+        if (from != DTYPE_U8) x = loop_bitcast(k, DTYPE_U8, x);
+        return kit_op2(l, LOOP_NE, x, loop_const_int(k, DTYPE_U8, 0));
+    }
+    return loop_bitcast(k, to, x);
 }
 
 /* Max, Min, Sum, Mean of any number of inputs. */
@@ -134,16 +222,51 @@ static loop_expr element_mean(lower *l, node_id n, uint32_t output, const loop_e
     return loop_make(k, LOOP_DIV, sum, loop_const(k, loop_type(k, sum), count), 0);
 }
 
+static bool infer_clip(graph *g, node_id n) {
+    const type x = *graph_type(g, graph_input(g, n, 0));
+    for (uint32_t i = 1; i <= 2; i++) {
+        value_id bound = graph_input(g, n, i);
+        if (!bound) continue;
+        if (!kit_need(g, n, i, 0, 1)) return false;
+        dim count = type_elements(g->dims, graph_type(g, bound));
+        if (!dim_equals_const(g->dims, count, 1) || graph_type(g, bound)->dtype != x.dtype)
+            return op_error(g, n, NULL, "a bound is not one number of the input's type");
+    }
+    op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, x.dims));
+    return true;
+}
+
 /* min(max(a, low), high) with bounds that may be left out. */
 static loop_expr element_clip(lower *l, node_id n, uint32_t output, const loop_expr *index) {
     (void)output;
     graph *g = lower_graph(l);
+    loop_expr zero = loop_int(lower_kernel(l), 0);
     loop_expr x = lower_read(l, graph_input(g, n, 0), index);
     if (graph_input(g, n, 1))
-        x = loop_max(lower_kernel(l), x, lower_read_broadcast(l, graph_input(g, n, 1), 0, NULL));
+        x = loop_max(lower_kernel(l), x, lower_read(l, graph_input(g, n, 1), &zero));
     if (graph_input(g, n, 2))
-        x = loop_min(lower_kernel(l), x, lower_read_broadcast(l, graph_input(g, n, 2), 0, NULL));
+        x = loop_min(lower_kernel(l), x, lower_read(l, graph_input(g, n, 2), &zero));
     return x;
+}
+
+/* b ** e for whole numbers, wrapping: by squaring, seven bits of the exponent. A larger exponent
+ * does what its parity does: all that is left are 0, 1, -1 and products that have wrapped. */
+static loop_expr whole_power(lower *l, loop_expr b, loop_expr e) {
+    loop_kernel *k = lower_kernel(l);
+    dtype t = loop_type(k, b);
+    loop_expr one = loop_const_int(k, t, 1), zero = loop_int(k, 0), power = one;
+    loop_expr root = b, size = kit_op1(l, LOOP_ABS, e);
+    loop_expr parity = kit_op2(l, LOOP_AND, size, loop_int(k, 1));
+    size = loop_select(k, loop_lt(k, size, loop_int(k, 64)), size,
+                       loop_add(k, loop_int(k, 64), parity));
+    for (int i = 0; i < 7; i++) {
+        loop_expr bit = kit_op2(l, LOOP_AND, size, loop_int(k, (int64_t)1 << i));
+        power = loop_select(k, kit_op2(l, LOOP_EQ, bit, zero), power, loop_mul(k, power, root));
+        root = loop_mul(k, root, root);
+    }
+    loop_expr unit = kit_op2(l, LOOP_EQ, loop_mul(k, b, b), one);
+    loop_expr vanishes = loop_and(k, loop_lt(k, e, zero), kit_op1(l, LOOP_NOT, unit));
+    return loop_select(k, vanishes, loop_const_int(k, t, 0), power);
 }
 
 /* a ** b: the exponent may be of another type than the base. Small whole exponents are products. */
@@ -160,9 +283,16 @@ static loop_expr element_pow(lower *l, node_id n, uint32_t output, const loop_ex
     if (c == 2) return loop_mul(k, a, a);
     if (c == 3) return loop_mul(k, a, loop_mul(k, a, a));
     if (dtype_is_float(t) && c == 0.5) return loop_make(k, LOOP_SQRT, a, 0, 0);
+    if (!dtype_is_float(t) && !dtype_is_float(e.type))
+        return whole_power(l, a, loop_cast(k, DTYPE_I64, b));
     dtype as = dtype_is_float(t) ? t : DTYPE_F64;
-    loop_expr power = loop_make(k, LOOP_POW, loop_cast(k, as, a), loop_cast(k, as, b), 0);
-    return loop_cast(k, t, power);
+    loop_expr base = loop_cast(k, as, a), up = loop_cast(k, as, b);
+    loop_expr power = loop_make(k, LOOP_POW, base, up, 0);
+    if (dtype_is_float(t)) return power;
+    /* A whole exponent has an exact result, which a function that is a bit off would not give. */
+    loop_expr whole = loop_cast(k, DTYPE_I64, b);
+    loop_expr is_whole = kit_op2(l, LOOP_EQ, loop_cast(k, as, whole), up);
+    return loop_select(k, is_whole, whole_power(l, a, whole), loop_cast(k, t, power));
 }
 
 /* Remainder with the sign of the divisor, or (fmod) of the dividend. */
@@ -172,8 +302,17 @@ static loop_expr element_mod(lower *l, node_id n, uint32_t output, const loop_ex
     int rank = lower_type(l, graph_output(g, n, output))->rank;
     loop_expr a = lower_read_broadcast(l, graph_input(g, n, 0), rank, index);
     loop_expr b = lower_read_broadcast(l, graph_input(g, n, 1), rank, index);
-    bool fmod = node_attr_int(graph_node(g, n), "fmod", 0) || dtype_is_float(loop_type(k, a));
-    return loop_make(k, fmod ? LOOP_REM : LOOP_MOD, a, b, 0);
+    dtype t = loop_type(k, a);
+    loop_expr rest = kit_op2(l, LOOP_REM, a, b);
+    if (node_attr_int(graph_node(g, n), "fmod", 0)) return rest;
+    if (!dtype_is_float(t)) return kit_op2(l, LOOP_MOD, a, b);
+    /* The remainder moves by one divisor where its sign differs; a zero takes the divisor's sign.
+     */
+    loop_binding x[] = {{"r", rest}, {"b", b}};
+    return loop_formula(k,
+                        "select(r == 0, select(b < 0, neg(abs(r)), abs(r)), "
+                        "select(xor(r < 0, b < 0), r + b, r))",
+                        t, x, 2);
 }
 
 static loop_expr element_shift(lower *l, node_id n, uint32_t output, const loop_expr *index) {
@@ -196,6 +335,21 @@ static loop_expr element_gelu(lower *l, node_id n, uint32_t output, const loop_e
         tanh ? "0.5 * a * (1 + tanh(0.7978845608028654 * (a + 0.044715 * a * a * a)))"
              : "0.5 * a * (1 + erf(a * 0.7071067811865476))",
         loop_type(k, x.expr), &x, 1);
+}
+
+/* Integers are compared with the bounds as numbers with a fraction. */
+static loop_expr element_shrink(lower *l, node_id n, uint32_t output, const loop_expr *index) {
+    (void)output;
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    const node *nd = graph_node(g, n);
+    loop_expr x = lower_read(l, graph_input(g, n, 0), index);
+    dtype as = dtype_is_float(loop_type(k, x)) ? loop_type(k, x) : DTYPE_F64;
+    loop_binding b[] = {{"a", loop_cast(k, as, x)},
+                        {"bias", loop_const(k, as, node_attr_float(nd, "bias", 0))},
+                        {"lambd", loop_const(k, as, node_attr_float(nd, "lambd", 0.5))}};
+    return loop_formula(k, "select(a < 0 - lambd, a + bias, select(a > lambd, a - bias, 0))", as, b,
+                        3);
 }
 
 /* Infinity of either sign, as the attributes ask. */
@@ -262,7 +416,6 @@ const op_def ops_elementwise[] = {
     UNARY("Relu", "max(a, 0)"),
     UNARY("Round", "round(a)"),
     UNARY("Selu", "gamma * select(a > 0, a, alpha * expm1(a))"),
-    UNARY("Shrink", "select(a < 0 - lambd, a + bias, select(a > lambd, a - bias, 0))"),
     UNARY("Sigmoid", "sigmoid(a)"),
     UNARY("Sign", "select(a > 0, 1, select(a < 0, 0 - 1, a))"),
     UNARY("Sin", "sin(a)"),
@@ -299,8 +452,10 @@ const op_def ops_elementwise[] = {
     COMPUTED("BitShift", infer_same, element_shift),
     COMPUTED("Cast", infer_cast, element_cast),
     COMPUTED("CastLike", infer_cast_like, element_cast),
-    COMPUTED("Clip", infer_identity, element_clip),
-    COMPUTED("Dropout", infer_dropout, element_identity),
+    COMPUTED("BitCast", infer_bit_cast, element_bit_cast),
+    COMPUTED("Clip", infer_clip, element_clip),
+    COMPUTED("Shrink", infer_identity, element_shrink),
+    COMPUTED("Dropout", infer_dropout, element_dropout),
     COMPUTED("Gelu", infer_identity, element_gelu),
     COMPUTED("Identity", infer_identity, element_identity),
     COMPUTED("IsInf", infer_bool, element_isinf),

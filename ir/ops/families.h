@@ -23,4 +23,5 @@
     X(resize)                                                                                      \
     X(roi)                                                                                         \
     X(sample)                                                                                      \
-    X(softmax)
+    X(softmax)                                                                                     \
+    X(slice)

@@ -214,6 +214,21 @@ loop_expr kit_quantise(lower *l, dtype to, loop_expr x, loop_expr zero) {
     return loop_cast(k, to, r);
 }
 
+loop_expr kit_cast_narrow(lower *l, dtype to, loop_expr x, bool saturate) {
+    loop_kernel *k = lower_kernel(l);
+    double largest = to == DTYPE_F8E4M3FN     ? 448
+                     : to == DTYPE_F8E4M3FNUZ ? 240
+                     : to == DTYPE_F8E5M2     ? 57344
+                     : to == DTYPE_F8E5M2FNUZ ? 57344
+                                              : 0;
+    dtype from = loop_type(k, x);
+    if (saturate && largest > 0 && dtype_is_float(from) && dtype_bytes(from) > 1) {
+        x = loop_min(k, x, loop_const(k, from, largest));
+        x = loop_max(k, x, loop_const(k, from, -largest));
+    }
+    return loop_cast(k, to, x);
+}
+
 int kit_reduce(lower *l, value_id v, int first, int last, loop_expr *index) {
     int64_t one;
     int count = 0;

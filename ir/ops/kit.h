@@ -71,6 +71,9 @@ loop_buf kit_scalar(lower *l, const char *stem, dtype t);
 loop_expr kit_lowest(lower *l, dtype t);
 /* round(x) + zero, clamped to the integer type `to`: x and zero are of one float type. */
 loop_expr kit_quantise(lower *l, dtype to, loop_expr x, loop_expr zero);
+/* x as a number of a float type narrower than 16 bits; what is too large becomes the largest number
+ * if `saturate`, else what the type has for it. */
+loop_expr kit_cast_narrow(lower *l, dtype to, loop_expr x, bool saturate);
 /* Opens LOOP_REDUCE loops over the axes [first, last) of v; close with kit_end. Returns how many it
  * opened. */
 int kit_reduce(lower *l, value_id v, int first, int last, loop_expr *index);

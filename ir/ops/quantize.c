@@ -65,7 +65,8 @@ static loop_expr element_quantize(lower *l, node_id n, uint32_t output, const lo
     loop_expr x = loop_cast(k, DTYPE_F32, lower_read(l, graph_input(g, n, 0), index));
     loop_expr scale = loop_cast(k, DTYPE_F32, lower_read(l, graph_input(g, n, 1), at));
     loop_expr scaled = loop_make(k, LOOP_DIV, x, scale, 0);
-    if (dtype_is_float(to)) return loop_cast(k, to, scaled);
+    if (dtype_is_float(to))
+        return kit_cast_narrow(l, to, scaled, node_attr_int(graph_node(g, n), "saturate", 1));
     loop_expr zero = graph_input(g, n, 2)
                          ? loop_cast(k, DTYPE_F32, lower_read(l, graph_input(g, n, 2), at))
                          : loop_const(k, DTYPE_F32, 0);

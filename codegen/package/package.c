@@ -72,6 +72,18 @@ static bool write_weight_file(package *k) {
 
 /* ---- the library ---- */
 
+/* What the generated code calls, and what its callers may: status names and the pool. The others
+ * would only be weight, and the one that tells processors apart keeps its answer in a variable. */
+static bool is_wanted(const package_content *p, const runtime_file *f) {
+    static const char *const always[] = {"onnxcc_status.o", "onnxcc_pool.o"};
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        if (strcmp(f->name, always[i]) == 0) return true;
+    size_t stem = strlen(f->name) - strlen(".o");
+    for (size_t i = 0; i < p->object_count; i++)
+        if (memmem(p->objects[i].data, p->objects[i].bytes, f->name, stem)) return true;
+    return false;
+}
+
 static bool write_library(package *k) {
     const package_content *p = k->p;
     const char *name = p->program->name;
@@ -80,9 +92,10 @@ static bool write_library(package *k) {
         ARENA_ARRAY(k->a, archive_member, p->object_count + runtime_file_count + 1);
     for (size_t i = 0; i < p->object_count; i++) members[count++] = p->objects[i];
     for (size_t i = 0; i < runtime_file_count; i++)
-        members[count++] =
-            (archive_member){runtime_files[i].name, runtime_files[i].object,
-                             (size_t)(runtime_files[i].object_end - runtime_files[i].object)};
+        if (is_wanted(p, &runtime_files[i]))
+            members[count++] =
+                (archive_member){runtime_files[i].name, runtime_files[i].object,
+                                 (size_t)(runtime_files[i].object_end - runtime_files[i].object)};
     file_view weights = {0};
     const char *object =
         arena_printf(k->a, "%s/.%s.%ld.weights.o", k->folder, name, (long)getpid());

@@ -91,12 +91,12 @@ typedef struct {
     LIST(dim_symbol) symbols;
 } program;
 
-/* The entry function that every emitter makes, beneath MODEL_run of the header:
- *   int32_t MODEL_entry(const void *const *inputs, void *const *outputs, const int64_t *symbols,
- *                       unsigned char *arena, const onnxcc_context *context);
- * `symbols` holds one value for each of program.symbols. It checks null pointers, the arena's
- * alignment (64) and, if the context gives it, size, and the bounds of the symbols; it returns an
- * onnxcc_status. */
+/* The function that every emitter makes is NAME_run of the generated header:
+ *   int NAME_run(const NAME_inputs *inputs, const NAME_outputs *outputs, void *arena,
+ *                const onnxcc_context *context);
+ * The structs are arrays of pointers; the inputs' (of one element at least) is followed by one
+ * int64_t for each of program.symbols. It checks null pointers, the arena's alignment (64) and, if
+ * the context gives it, size, and the bounds of the symbols; it returns an onnxcc_status. */
 
 /* The largest sum of live bytes with these symbol values. */
 int64_t program_arena_bound(const program *p, const int64_t *symbols);

@@ -166,6 +166,18 @@ static bool rule_not(evaluation *e) {
     return true;
 }
 
+/* Bounds that are left out do not bind; those that are not known leave nothing known. */
+static bool rule_clip(evaluation *e) {
+    if (!rule_copy(e)) return false;
+    for (int k = 1; k < 3; k++) {
+        if (!graph_input(e->g, e->n, (uint32_t)k)) continue;
+        if (!e->in[k] || e->count[k] != 1) return false;
+        for (size_t i = 0; i < e->out_count; i++)
+            e->out[i] = (k == 1 ? dim_max : dim_min)(e->g->dims, e->out[i], e->in[k][0]);
+    }
+    return true;
+}
+
 static bool rule_and(evaluation *e) {
     return binary(e, dim_min);
 }
@@ -386,7 +398,8 @@ static const struct {
              {"Range", rule_range, false},
              {"ReduceProd", rule_reduce_prod, false},
              {"Expand", rule_expand, false},
-             {"ConstantOfShape", rule_constant_of_shape, true}};
+             {"ConstantOfShape", rule_constant_of_shape, true},
+             {"Clip", rule_clip, false}};
 
 /* Whether all operands that matter are scalars or vectors. */
 static bool flat_operands(const graph *g, node_id n) {

@@ -70,6 +70,12 @@ static bool may_drop(const graph *g, node_id n) {
     return training && !is_zero_constant(g, training) && !is_zero_constant(g, graph_input(g, n, 1));
 }
 
+/* The result is of the input's type; its elements are others. */
+static bool infer_like(graph *g, node_id n) {
+    op_set_type(g, n, 0, *graph_type(g, graph_input(g, n, 0)));
+    return true;
+}
+
 static bool infer_dropout(graph *g, node_id n) {
     type t = *graph_type(g, graph_input(g, n, 0));
     value_id ratio = graph_input(g, n, 1), training = graph_input(g, n, 2);
@@ -456,7 +462,7 @@ const op_def ops_elementwise[] = {
     COMPUTED("Clip", infer_clip, element_clip),
     COMPUTED("Shrink", infer_identity, element_shrink),
     COMPUTED("Dropout", infer_dropout, element_dropout),
-    COMPUTED("Gelu", infer_identity, element_gelu),
+    COMPUTED("Gelu", infer_like, element_gelu),
     COMPUTED("Identity", infer_identity, element_identity),
     COMPUTED("IsInf", infer_bool, element_isinf),
     COMPUTED("Max", infer_same, element_max),

@@ -6,7 +6,8 @@ import sys
 def text(path):
     lines = open(path).read().split("\n")
     kept = [line for line in lines if '#include "onnxcc_runtime.h"' not in line]
-    return "\n".join('    "' + line.replace("\\", "\\\\").replace('"', '\\"') + '\\n"' for line in kept)
+    # As numbers: a string literal may have 4095 characters only.
+    return "{" + ",".join(map(str, "\n".join(kept).encode("ascii"))) + ",0}"
 
 
 def main(out, header, *pairs):

@@ -39,7 +39,10 @@ static void pause_briefly(void) {
 }
 
 static void run_part(const pool *p, int part) {
-    int64_t begin = p->count * part / p->threads, end = p->count * (part + 1) / p->threads;
+    /* Parts differ by one iteration at most; no product that a large count could overflow. */
+    int64_t whole = p->count / p->threads, rest = p->count % p->threads;
+    int64_t begin = whole * part + (part < rest ? part : rest);
+    int64_t end = begin + whole + (part < rest);
     if (begin < end) p->task(p->frame, begin, end);
 }
 

@@ -63,6 +63,8 @@ static bool read_symbols(archive *ar, const archive_member *m, size_t index) {
 /* ---- layout ---- */
 
 enum { HEADER_BYTES = 60, MAGIC_BYTES = 8, SHORT_NAME = 15 };
+/* A member's size has ten decimal digits. */
+static const uint64_t largest_member = 9999999999;
 
 static uint64_t padded(uint64_t n) {
     return n + n % 2;
@@ -150,6 +152,12 @@ bool archive_write(const char *path, const archive_member *members, size_t count
     for (size_t i = 0; i < count; i++)
         if (!read_symbols(&ar, &members[i], i))
             return diag_error(d, members[i].name, NULL, NULL, "the member is no ELF object");
+    for (size_t i = 0; i < count; i++)
+        if (members[i].bytes > largest_member)
+            return diag_error(d, members[i].name, NULL, NULL,
+                              "%zu bytes are more than an archive can hold; keep the weights in a "
+                              "file (--weights file)",
+                              members[i].bytes);
     place_names(&ar, members, count);
     place_members(&ar, members, count);
     FILE *f = fopen(path, "wb");

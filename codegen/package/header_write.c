@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct {
     const package_content *p;
@@ -33,20 +34,29 @@ static void put(writer *w, const char *format, ...) {
 
 /* ---- identifiers ---- */
 
-static bool is_reserved(const char *s) {
-    static const char *const words[] = {
-        "alignas",  "alignof",  "and",      "asm",      "auto",     "bool",    "break",
-        "case",     "catch",    "char",     "class",    "compl",    "const",   "continue",
-        "default",  "delete",   "dims",     "do",       "double",   "else",    "enum",
-        "explicit", "export",   "extern",   "false",    "float",    "for",     "friend",
-        "goto",     "if",       "inline",   "int",      "long",     "mutable", "namespace",
-        "new",      "not",      "nullptr",  "operator", "or",       "private", "protected",
-        "public",   "register", "restrict", "return",   "short",    "signed",  "sizeof",
-        "static",   "struct",   "switch",   "template", "this",     "throw",   "true",
-        "try",      "typedef",  "typename", "union",    "unsigned", "using",   "virtual",
-        "void",     "volatile", "while",    "xor"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i], s) == 0) return true;
+/* Words of C and C++, macros that compilers and the standard headers bring, and the member `dims`.
+ */
+static bool is_reserved(arena *a, const char *s) {
+    static const char words[] =
+        " alignas alignof and and_eq asm auto bitand bitor bool break case catch char "
+        "char16_t char32_t char8_t class co_await co_return co_yield compl concept const "
+        "const_cast consteval constexpr constinit continue decltype default delete dims "
+        "do double dynamic_cast else enum errno explicit export extern false float for "
+        "friend goto if inline int int16_t int32_t int64_t int8_t linux long mutable "
+        "namespace new noexcept not not_eq NULL nullptr operator or or_eq private "
+        "protected public register reinterpret_cast requires restrict return short "
+        "signed size_t sizeof static static_assert static_cast stderr stdin stdout "
+        "struct switch template this thread_local throw true try typedef typeid typename "
+        "typeof typeof_unqual uint16_t uint32_t uint64_t uint8_t union unix unsigned "
+        "using virtual void volatile wchar_t while xor xor_eq ";
+    return strstr(words, arena_printf(a, " %s ", s)) != NULL;
+}
+
+/* NAME_ARENA_BYTES and its like are not those of a tensor. */
+static bool is_macro_stem(const char *s) {
+    static const char *const stems[] = {"arena", "weights", "stack"};
+    for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
+        if (strcasecmp(stems[i], s) == 0) return true;
     return false;
 }
 
@@ -54,13 +64,14 @@ static const char *identifier(arena *a, const char *wanted) {
     char *s = arena_printf(a, "%.60s", *wanted ? wanted : "value");
     for (char *c = s; *c; c++)
         if (!isalnum((unsigned char)*c)) *c = '_';
-    if (isdigit((unsigned char)*s) || *s == '_' || is_reserved(s)) s = arena_printf(a, "t_%s", s);
+    if (isdigit((unsigned char)*s) || *s == '_' || is_reserved(a, s) || is_macro_stem(s))
+        s = arena_printf(a, "t_%s", s);
     return s;
 }
 
 static bool is_taken(const char **names, size_t count, const char *s) {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(names[i], s) == 0) return true;
+        if (strcasecmp(names[i], s) == 0) return true;
     return false;
 }
 
@@ -80,10 +91,15 @@ static const char *capitals(arena *a, const char *s) {
     return out;
 }
 
-static const char **io_names(arena *a, const program_io *io, size_t count) {
-    const char **wanted = ARENA_ARRAY(a, const char *, count + 1);
-    for (size_t i = 0; i < count; i++) wanted[i] = io[i].name;
-    return package_names(a, wanted, count);
+/* Names of inputs and outputs. One list for both, since macros bear the names of either. */
+static void name_tensors(writer *w) {
+    const program *g = w->g;
+    const char **wanted = ARENA_ARRAY(w->a, const char *, g->inputs.count + g->outputs.count + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < g->inputs.count; i++) wanted[count++] = g->inputs.data[i].name;
+    for (size_t i = 0; i < g->outputs.count; i++) wanted[count++] = g->outputs.data[i].name;
+    w->inputs = package_names(w->a, wanted, count);
+    w->outputs = w->inputs + g->inputs.count;
 }
 
 /* ---- expressions ---- */
@@ -166,6 +182,30 @@ static void put_dims(writer *w) {
     put(w, "} %s_dims;\n\n", g->name);
 }
 
+static void collect_steps(const program *g, const program_step *s, const char **names) {
+    for (; s; s = s->next) {
+        if (s->kind == STEP_CALL) names[s->profile] = g->kernels.data[s->kernel].loops->name;
+        if (s->kind == STEP_RUNTIME) names[s->profile] = s->callee;
+        collect_steps(g, s->body, names);
+        collect_steps(g, s->otherwise, names);
+    }
+}
+
+/* What a profile's step numbers stand for. */
+static void put_steps(writer *w) {
+    const program *g = w->g;
+    const char **names = ARENA_ARRAY(w->a, const char *, g->profile_count + 1);
+    collect_steps(g, g->steps, names);
+    put(w, "#define %s_STEP_COUNT %u\n", w->upper, g->profile_count);
+    if (g->profile_count)
+        put(w,
+            "/* Names of the steps, to initialise an array of strings. */\n#define %s_STEP_NAMES",
+            w->upper);
+    for (uint32_t i = 0; i < g->profile_count; i++)
+        put(w, "%s \\\n    \"%s\"", i ? "," : " {", names[i] ? names[i] : "");
+    put(w, g->profile_count ? " }\n\n" : "\n");
+}
+
 static void put_arena(writer *w) {
     const program *g = w->g;
     put(w, "#define %s_ARENA_ALIGN 64\n", w->upper);
@@ -180,7 +220,7 @@ static void put_arena(writer *w) {
     }
     put(w, "#define %s_WEIGHTS_BYTES %" PRId64 "\n#define %s_STACK_BYTES %zu\n", w->upper,
         g->weight_bytes, w->upper, w->p->stack_bytes);
-    put(w, "#define %s_STEP_COUNT %u\n\n", w->upper, g->profile_count);
+    put_steps(w);
 }
 
 static void put_functions(writer *w) {
@@ -219,14 +259,13 @@ const char *package_header(const package_content *p, arena *a) {
     for (size_t i = 0; i < g->symbols.count; i++)
         wanted[i] = dim_symbol_name(g->dims, g->symbols.data[i]);
     w.symbols = package_names(a, wanted, g->symbols.count);
-    w.inputs = io_names(a, g->inputs.data, g->inputs.count);
-    w.outputs = io_names(a, g->outputs.data, g->outputs.count);
+    name_tensors(&w);
     put(&w,
         "/* %s.h: made by onnxcc for %s. Link libraries of the same name.\n *\n"
         " * A call allocates nothing, keeps no state and may run at once with others that have "
         "arenas of their own.\n"
-        " * Undefined symbols of the library: memcpy, memmove, memset at most (pthreads are not "
-        "used).\n"
+        " * Undefined symbols of the library: memcpy, memmove, memset at most; pthreads "
+        "too where the pool is used.\n"
         " * Outputs must not overlap inputs, the arena or each other. */\n#ifndef "
         "ONNXCC_MODEL_%s_H\n#define ONNXCC_MODEL_%s_H\n\n",
         g->name, p->target, w.upper, w.upper);

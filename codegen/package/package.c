@@ -104,8 +104,10 @@ static bool write_library(package *k) {
         const char *error = NULL;
         uint64_t size = (uint64_t)p->program->weight_bytes;
         if (!elf_write_constants(object, arena_printf(k->a, "%s_weights", name), spans, span_count,
-                                 size ? size : 64, k->d))
+                                 size ? size : 64, k->d)) {
+            unlink(object);
             return false;
+        }
         bool mapped = file_map(object, &weights, &error);
         unlink(object);
         if (!mapped) return diag_error(k->d, object, NULL, NULL, "%s", error);

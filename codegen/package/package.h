@@ -25,8 +25,8 @@ bool package_write(const package_content *p, const char *folder, arena *a, diag 
 /* The header's text. */
 const char *package_header(const package_content *p, arena *a);
 
-/* The C identifiers of the symbols, inputs and outputs in the header: `names[i]` for element i of
- * the list, unique within it. */
+/* The C identifiers of the symbols, or of inputs and outputs, in the header: `names[i]` for element
+ * i of the list, unique within it, in capitals too. */
 const char **package_names(arena *a, const char *const *wanted, size_t count);
 
 #endif

@@ -73,6 +73,47 @@ def test_header(p):
         run(["c++", "-std=c++11", *flags, "-x", "c++", header])
 
 
+def test_hostile_names(p):
+    """Names that meet each other in capitals, the header's own macros, and words of C and C++."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    names = ["a", "A", "a-b", "a_b", "arena", "weights", "STACK", "constexpr", "linux", "int64_t", "*/", "9", "dims"]
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [i + 1]) for i, n in enumerate(names)]
+    outputs = [helper.make_tensor_value_info(f"{n}+", TensorProto.FLOAT, [i + 1]) for i, n in enumerate(names)]
+    nodes = [helper.make_node("Neg", [n], [f"{n}+"]) for n in names]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, f"{p.folder}/hostile.onnx")
+    run([p.onnxcc, "compile", f"{p.folder}/hostile.onnx", "-o", f"{p.folder}/hostile", "--name", "hostile"])
+    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"]
+    for compiler in (["cc", "-std=gnu11", "-x", "c"], ["c++", "-std=gnu++17", "-x", "c++"]):
+        run([*compiler, *flags, f"{p.folder}/hostile/hostile.h"])
+
+
+def test_several_machines(p):
+    """The library that picks among instruction sets runs, and remembers one word: which it picked."""
+    p.compile("several", "--dim", "batch=1", "--target", "multi")
+    sizes = run(["size", "-A", f"{p.folder}/several/libseveral.a"])
+    rows = re.findall(r"^\.(?:data|bss|tdata|tbss)\s+([1-9]\d*)", sizes, re.M)
+    assert rows == ["4"], rows
+    with open(f"{p.folder}/several.c", "w") as f:
+        f.write(
+            '#include "several.h"\n'
+            "static _Alignas(64) unsigned char arena[SEVERAL_ARENA_BYTES];\n"
+            "static const char *const steps[SEVERAL_STEP_COUNT] = SEVERAL_STEP_NAMES;\n"
+            "int main(void) {\n"
+            "    static float image[SEVERAL_IMAGE_BYTES / 4], logits[SEVERAL_LOGITS_BYTES / 4];\n"
+            "    several_inputs in = {.image = image};\n"
+            "    several_outputs out = {.logits = logits};\n"
+            "    return !steps[0][0] || several_run(&in, &out, arena, NULL);\n"
+            "}\n"
+        )
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{p.folder}/several"]
+    run(["cc", *flags, f"{p.folder}/several.c", f"{p.folder}/several/libseveral.a", "-o", f"{p.folder}/several_app"])
+    run([f"{p.folder}/several_app"])
+
+
 def test_calls(p):
     program = f"{p.folder}/calls"
     includes = [f"-I{p.folder}/fixed", f"-I{p.folder}/open"]

@@ -2,8 +2,7 @@
  * that makes their operand (an epilogue); cheap groups join the only node that reads them (a
  * prologue). A group holds at most one anchor, and all that leaves it has the same dimensions. What
  * fusion means is ir/lower.h's business; here it is only decided. */
-#include "ir/op.h"
-#include "passes/passes.h"
+#include "passes/rewrite.h"
 
 #include <assert.h>
 #include <string.h>
@@ -253,6 +252,7 @@ static long fuse_region(fuser *f, region_id region) {
     long groups = 0;
     for (size_t i = 0; i < order.count; i++) {
         const node *n = graph_node(g, order.data[i]);
+        if (rewrite_is_group(n)) continue;
         for (uint32_t j = 0; j < n->attr_count; j++)
             if (n->attrs[j].kind == ATTR_REGION) groups += fuse_region(f, (region_id)n->attrs[j].i);
     }

@@ -3,8 +3,7 @@
  * convolutions that can follows them; what cannot gets a Reorder in front. Padding convolutions
  * find their zeros in a halo around the input. Only types change, and Reorders are added: every
  * operator computes the same elements in any layout. */
-#include "ir/op.h"
-#include "passes/passes.h"
+#include "passes/rewrite.h"
 
 #include <string.h>
 
@@ -301,7 +300,7 @@ static void add_halos(layouter *l, region_id r) {
 }
 
 static long run(graph *g, const pass_options *options) {
-    if (!options->vector_block) return 0;
+    if (!options->vector_block || rewrite_has_groups(g)) return 0;
     layouter l = {.g = g, .block = options->vector_block, .count = g->values.count};
     l.plain = ARENA_ARRAY(g->memory, value_id, l.count);
     l.blocked = ARENA_ARRAY(g->memory, value_id, l.count);

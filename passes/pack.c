@@ -1,8 +1,7 @@
 /* pack.c: matrix products become Linear, whose second operand lies with its columns in blocks
  * ([N/16][K][16]): constant operands are packed at compile time by the folding that follows, others
  * by a small kernel at run time. Products that Linear does not cover stay. */
-#include "ir/op.h"
-#include "passes/passes.h"
+#include "passes/rewrite.h"
 
 #include <string.h>
 
@@ -127,7 +126,7 @@ static bool pack_region(packer *p, region_id r) {
 }
 
 static long run(graph *g, const pass_options *options) {
-    if (!options->vector_block) return 0;
+    if (!options->vector_block || rewrite_has_groups(g)) return 0;
     packer p = {.g = g, .block = options->vector_block};
     return pack_region(&p, GRAPH_MAIN) ? p.changes : -1;
 }

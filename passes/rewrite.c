@@ -8,6 +8,16 @@ bool rewrite_is(const graph *g, node_id n, const char *op) {
     return !*row->domain && strcmp(row->name, op) == 0;
 }
 
+bool rewrite_is_group(const node *n) {
+    return strcmp(n->op->domain, OP_INTERNAL) == 0 && strcmp(n->op->name, "Group") == 0;
+}
+
+bool rewrite_has_groups(const graph *g) {
+    for (node_id n = 1; n < g->nodes.count; n++)
+        if (graph_node(g, n)->region && rewrite_is_group(graph_node(g, n))) return true;
+    return false;
+}
+
 node_id rewrite_producer(const graph *g, value_id v, const char *op) {
     node_id n = v ? graph_value(g, v)->producer : 0;
     return n && rewrite_is(g, n, op) ? n : 0;
@@ -82,7 +92,7 @@ static long visit_region(graph *g, region_id r, const pass_options *options, con
         list_push(g->memory, &order, graph_region(g, r)->nodes.data[i]);
     for (size_t i = 0; i < order.count; i++) {
         node_id n = order.data[i];
-        if (graph_node(g, n)->region != r) continue;
+        if (graph_node(g, n)->region != r || rewrite_is_group(graph_node(g, n))) continue;
         for (uint32_t j = 0; j < graph_node(g, n)->attr_count; j++) {
             attr a = graph_node(g, n)->attrs[j];
             long inside =

@@ -7,6 +7,11 @@
 
 /* Whether the node is of this ai.onnx operator. */
 bool rewrite_is(const graph *g, node_id n, const char *op);
+/* Whether the node is a fusion group. What is in it is done: graphs that come as text may hold
+ * some, and no pass looks inside. */
+bool rewrite_is_group(const node *n);
+/* Whether some node is one: then layouts are settled. */
+bool rewrite_has_groups(const graph *g);
 /* The node that makes v, if it is of this operator; 0 otherwise. */
 node_id rewrite_producer(const graph *g, value_id v, const char *op);
 /* The constant data behind v; NULL if it has none. */
@@ -23,8 +28,8 @@ bool rewrite_used_once(const uint32_t *uses, value_id v);
  * it. False if that cannot be: `to` is an input or an output of the graph under its own name, or a
  * constant. */
 bool rewrite_replace(graph *g, value_id from, value_id to);
-/* Calls `visit` on every node of every region that is there at the start; sums up what it returns.
- * A negative result ends it. */
+/* Calls `visit` on every node of every region that is there at the start, but those in groups; sums
+ * up what it returns. A negative result ends it. */
 long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,
                   long (*visit)(graph *g, const pass_options *options, const uint32_t *uses,
                                 node_id n));

@@ -111,7 +111,11 @@ static value_id extreme(graph *g, node_id n, const char *reduce, const char *com
 
 static bool expand_dynamic(graph *g, node_id n) {
     value_id low = extreme(g, n, "ReduceMin", "Min"), high = extreme(g, n, "ReduceMax", "Max");
-    value_id scale = kit_build2(g, n, "Div", kit_build2(g, n, "Sub", high, low), number(g, 255));
+    /* Data that are all zero have no range; any scale will do. */
+    value_id range = kit_build2(g, n, "Sub", high, low);
+    value_id choice[] = {kit_build2(g, n, "Equal", range, number(g, 0)), number(g, 1), range};
+    value_id scale =
+        kit_build2(g, n, "Div", kit_build(g, n, "Where", 3, choice, 0, NULL), number(g, 255));
     value_id zero =
         kit_build1(g, n, "Round", kit_build2(g, n, "Div", kit_build1(g, n, "Neg", low), scale));
     value_id bounds[] = {zero, number(g, 0), number(g, 255)};

@@ -91,15 +91,13 @@ static const char *capitals(arena *a, const char *s) {
     return out;
 }
 
-/* Names of inputs and outputs. One list for both, since macros bear the names of either. */
-static void name_tensors(writer *w) {
-    const program *g = w->g;
-    const char **wanted = ARENA_ARRAY(w->a, const char *, g->inputs.count + g->outputs.count + 1);
+void package_tensor_names(const program *g, arena *a, const char ***inputs, const char ***outputs) {
+    const char **wanted = ARENA_ARRAY(a, const char *, g->inputs.count + g->outputs.count + 1);
     size_t count = 0;
     for (size_t i = 0; i < g->inputs.count; i++) wanted[count++] = g->inputs.data[i].name;
     for (size_t i = 0; i < g->outputs.count; i++) wanted[count++] = g->outputs.data[i].name;
-    w->inputs = package_names(w->a, wanted, count);
-    w->outputs = w->inputs + g->inputs.count;
+    *inputs = package_names(a, wanted, count);
+    *outputs = *inputs + g->inputs.count;
 }
 
 /* ---- expressions ---- */
@@ -259,7 +257,7 @@ const char *package_header(const package_content *p, arena *a) {
     for (size_t i = 0; i < g->symbols.count; i++)
         wanted[i] = dim_symbol_name(g->dims, g->symbols.data[i]);
     w.symbols = package_names(a, wanted, g->symbols.count);
-    name_tensors(&w);
+    package_tensor_names(g, a, &w.inputs, &w.outputs);
     put(&w,
         "/* %s.h: made by onnxcc for %s. Link libraries of the same name.\n *\n"
         " * A call allocates nothing, keeps no state and may run at once with others that have "

@@ -25,8 +25,12 @@ bool package_write(const package_content *p, const char *folder, arena *a, diag 
 /* The header's text. */
 const char *package_header(const package_content *p, arena *a);
 
-/* The C identifiers of the symbols, or of inputs and outputs, in the header: `names[i]` for element
- * i of the list, unique within it, in capitals too. */
+/* C identifiers for what the header declares, such as symbols: `names[i]` for element i of the
+ * list, unique within it, in capitals too. */
 const char **package_names(arena *a, const char *const *wanted, size_t count);
+
+/* The members of NAME_inputs and NAME_outputs. Whoever writes code against the header asks here:
+ * the two are named together, since macros bear the names of both. */
+void package_tensor_names(const program *g, arena *a, const char ***inputs, const char ***outputs);
 
 #endif

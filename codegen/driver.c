@@ -1,6 +1,7 @@
 /* driver.c: the steps from a file to code, and what they need from each other. See driver.h. */
 #include "codegen/driver.h"
 #include "codegen/build.h"
+#include "codegen/c/c.h"
 #include "codegen/llvm/compile.h"
 #include "codegen/package/package.h"
 #include "frontend/import.h"
@@ -95,11 +96,12 @@ bool driver_open(driver *d, const char *path, const driver_options *options) {
 
 static bool evaluate(void *user, graph *g, const value_id *values, size_t count, blob *data) {
     driver *d = user;
-    build_options o = {.name = "fold", .machine = &d->machine, .optimize = 1};
+    target_machine here = d->machine;
+    if (!here.cpu) target_find("native", &here);
+    build_options o = {.name = "fold", .machine = &here, .optimize = 1};
     program *p = program_build_values(g, d->memory, &o, values, count);
     instance *i =
-        p ? llvm_jit_instance(p, &d->machine, (llvm_options){.optimize = 1}, d->memory, &d->diag)
-          : NULL;
+        p ? llvm_jit_instance(p, &here, (llvm_options){.optimize = 1}, d->memory, &d->diag) : NULL;
     instance_call call;
     if (!i || !instance_bind(i, NULL, 0, d->memory, &d->diag, &call)) return false;
     int status = instance_run(&call, NULL);
@@ -125,6 +127,11 @@ bool driver_optimize(driver *d) {
 
 /* ---- code ---- */
 
+/* Whether the target is C text instead of machine code. */
+static bool is_c(const driver *d) {
+    return !d->machine.cpu;
+}
+
 bool driver_build(driver *d) {
     double begin = now();
     build_options o = {.name = d->name,
@@ -143,6 +150,7 @@ bool driver_compile(driver *d, const char *path, const driver_options *options) 
 }
 
 instance *driver_jit(driver *d) {
+    if (is_c(d)) return driver_library(d);
     double begin = now();
     instance *i =
         llvm_jit_instance(d->program, &d->machine, (llvm_options){.optimize = d->options->optimize},
@@ -187,9 +195,20 @@ static bool write_objects(driver *d, const char *folder) {
     return package_write(&p, folder, d->memory, &d->diag);
 }
 
+static bool write_c(driver *d, const char *folder) {
+    c_source source = c_write(d->program, d->options->weights_in_file, d->memory);
+    package_content p = {.program = d->program,
+                         .target = d->machine.name,
+                         .c_source = source.text,
+                         .c_source_bytes = source.bytes,
+                         .weights_in_file = d->options->weights_in_file,
+                         .stack_bytes = source.stack_bytes};
+    return package_write(&p, folder, d->memory, &d->diag);
+}
+
 bool driver_write(driver *d, const char *folder) {
     double begin = now();
-    bool ok = write_objects(d, folder);
+    bool ok = is_c(d) ? write_c(d, folder) : write_objects(d, folder);
     d->seconds += now() - begin;
     return ok;
 }
@@ -213,14 +232,18 @@ static void release_library(instance *i) {
     dlclose(l->handle);
 }
 
-/* Runs the system's C compiler as a linker: the archive as a shared object. */
+/* Runs the system's C compiler: the archive, or the C file, as a shared object. */
 static bool link_shared(driver *d, const char *folder, const char *out) {
     const char *archive = arena_printf(d->memory, "%s/lib%s.a", folder, d->name);
-    const char *arguments[] = {"cc",        "-shared",
-                               "-nostdlib", "-o",
-                               out,         "-Wl,--whole-archive",
-                               archive,     "-Wl,--no-whole-archive",
-                               "-lc",       NULL};
+    const char *source = arena_printf(d->memory, "%s/%s.c", folder, d->name);
+    const char *of_archive[] = {"cc",        "-shared",
+                                "-nostdlib", "-o",
+                                out,         "-Wl,--whole-archive",
+                                archive,     "-Wl,--no-whole-archive",
+                                "-lc",       NULL};
+    const char *of_source[] = {"cc", "-std=c99", "-O2",  "-fPIC", "-shared",
+                               "-o", out,        source, "-lm",   NULL};
+    const char **arguments = is_c(d) ? of_source : of_archive;
     pid_t child;
     int status;
     extern char **environ;
@@ -230,7 +253,8 @@ static bool link_shared(driver *d, const char *folder, const char *out) {
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-           diag_error(&d->diag, archive, NULL, NULL, "linking the library failed");
+           diag_error(&d->diag, is_c(d) ? source : archive, NULL, NULL,
+                      is_c(d) ? "compiling failed" : "linking the library failed");
 }
 
 instance *driver_library(driver *d) {

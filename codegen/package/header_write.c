@@ -38,12 +38,13 @@ static void put(writer *w, const char *format, ...) {
  */
 static bool is_reserved(arena *a, const char *s) {
     static const char words[] =
-        " alignas alignof and and_eq asm auto bitand bitor bool break case catch char "
+        " alignas alignof and and_eq asm assert auto bitand bitor bool break case catch char "
         "char16_t char32_t char8_t class co_await co_return co_yield compl concept const "
         "const_cast consteval constexpr constinit continue decltype default delete dims "
-        "do double dynamic_cast else enum errno explicit export extern false float for "
-        "friend goto if inline int int16_t int32_t int64_t int8_t linux long mutable "
-        "namespace new noexcept not not_eq NULL nullptr operator or or_eq private "
+        "do double dynamic_cast else EOF enum errno explicit export extern false float for "
+        "friend goto HUGE_VAL if INFINITY inline int int16_t int32_t int64_t int8_t linux long "
+        "mutable "
+        "namespace NAN new noexcept not not_eq NULL nullptr offsetof operator or or_eq private "
         "protected public register reinterpret_cast requires restrict return short "
         "signed size_t sizeof static static_assert static_cast stderr stdin stdout "
         "struct switch template this thread_local throw true try typedef typeid typename "
@@ -250,6 +251,12 @@ static const char helpers[] =
     "static inline int64_t onnxcc_min(int64_t a, int64_t b) { return a < b ? a : b; }\n"
     "static inline int64_t onnxcc_max(int64_t a, int64_t b) { return a > b ? a : b; }\n#endif\n\n";
 
+static bool has_bool(const program_io *io, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (io[i].type.dtype == DTYPE_BOOL) return true;
+    return false;
+}
+
 const char *package_header(const package_content *p, arena *a) {
     const program *g = p->program;
     writer w = {.p = p, .g = g, .a = a, .upper = capitals(a, g->name)};
@@ -262,12 +269,14 @@ const char *package_header(const package_content *p, arena *a) {
         "/* %s.h: made by onnxcc for %s. Link libraries of the same name.\n *\n"
         " * A call allocates nothing, keeps no state and may run at once with others that have "
         "arenas of their own.\n"
-        " * Undefined symbols of the library: memcpy, memmove, memset at most; pthreads "
+        " * Undefined symbols of the library: memcpy, memmove, memset%s at most; pthreads "
         "too where the pool is used.\n"
         " * Outputs must not overlap inputs, the arena or each other. */\n#ifndef "
         "ONNXCC_MODEL_%s_H\n#define ONNXCC_MODEL_%s_H\n\n",
-        g->name, p->target, w.upper, w.upper);
+        g->name, p->target, p->c_source ? ", functions of math.h" : "", w.upper, w.upper);
     put_text(&w, runtime_header);
+    if (has_bool(g->inputs.data, g->inputs.count) || has_bool(g->outputs.data, g->outputs.count))
+        put(&w, "\n#ifndef __cplusplus\n#include <stdbool.h>\n#endif\n");
     put(&w, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     if (has_symbols(&w)) {
         put_text(&w, helpers);

@@ -15,6 +15,7 @@ const text_dialect text_dialect_c99 = {
     .helper_prefix = "static inline ",
     .restrict_word = "restrict ",
     .frame = true,
+    .widened = true,
     .fail = "if (!*status) *status = %d;",
 };
 
@@ -394,6 +395,7 @@ int64_t text_add_kernel(text_module *m, loop_kernel *k, const char *name) {
     for (size_t i = 0; i < p.body.count; i++) list_push(m->memory, &m->kernels, p.body.data[i]);
     for (size_t i = 0; i < body.count; i++) list_push(m->memory, &m->kernels, body.data[i]);
     text_add(m, "}\n");
+    m->used_buffers = p.used_buffers;
     if (m->dialect->geometry_prefix) add_geometry(&p, name, symbols, symbol_count);
     return bytes;
 }

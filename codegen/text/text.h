@@ -18,6 +18,7 @@ typedef struct {
     const char *restrict_word; /* of pointers that nothing else overlaps */
     bool frame;                /* arguments come in a frame (onnxcc_task); else as parameters */
     bool fused;                /* has fma and fmaf; else a product and a sum */
+    bool widened;              /* the sum in double precision, or fmaf where that is fast */
     const char *grid[TEXT_GRID_AXES]; /* the thread's place; NULL: a loop instead */
     const char *geometry_prefix;  /* of NAME_geometry(symbols, grid, block), which a launch needs */
     const char *shared_prefix;    /* of declarations in SHARED space */
@@ -39,6 +40,7 @@ typedef struct {
     const text_dialect *dialect;
     text_buffer helpers, kernels;
     LIST(const char *) helper_names;
+    const bool *used_buffers; /* by the kernel added last, element i its buffer i */
 } text_module;
 
 void text_begin(text_module *m, arena *a, const text_dialect *dialect);

@@ -230,6 +230,10 @@ static void put_fma(text_printer *p, const loop_node *n) {
         put_math(p, "fma", n);
         return;
     }
+    if (p->m->dialect->widened && n->type == DTYPE_F32) {
+        put_call(p, text_helper_fma(p->m), n);
+        return;
+    }
     text_put_expr(p, n->args[0], LEVEL_PRODUCT);
     text_put(p, " * ");
     text_put_expr(p, n->args[1], LEVEL_PRODUCT + 1);
@@ -316,7 +320,10 @@ static int level_of(const text_printer *p, loop_expr e, const loop_node *n) {
     case LOOP_ADD:
     case LOOP_SUB:
         return dtype_is_float(n->type) || !may_overflow(p->k, e) ? LEVEL_SUM : LEVEL_UNARY;
-    case LOOP_FMA: return p->m->dialect->fused ? LEVEL_UNARY : LEVEL_SUM;
+    case LOOP_FMA:
+        return p->m->dialect->fused || (p->m->dialect->widened && n->type == DTYPE_F32)
+                   ? LEVEL_UNARY
+                   : LEVEL_SUM;
     case LOOP_MUL:
         return dtype_is_float(n->type) || !may_overflow(p->k, e) ? LEVEL_PRODUCT : LEVEL_UNARY;
     case LOOP_DIV:

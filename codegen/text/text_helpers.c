@@ -57,6 +57,17 @@ const char *text_helper_division(text_module *m, loop_op op, dtype t) {
     return add(m, name, type, two_of(m, t), arena_printf(m->memory, "%s%s%s", zero, minus, body));
 }
 
+/* In double precision the product is exact; what is left is one rounding of the sum. Without it
+ * sums of many products lose what the other targets keep. */
+const char *text_helper_fma(text_module *m) {
+    return add(m, "onnxcc_fma_f32", "float", "float a, float b, float c",
+               "#ifdef FP_FAST_FMAF\n"
+               "    return fmaf(a, b, c);\n"
+               "#else\n"
+               "    return (float)((double)a * b + c);\n"
+               "#endif\n");
+}
+
 const char *text_helper_shift(text_module *m, loop_op op, dtype t) {
     const char *name = arena_printf(m->memory, "onnxcc_%s_%s", loop_ops[op].name, dtype_name(t));
     const char *type = text_type(t), *wide = unsigned_type(t), *body;

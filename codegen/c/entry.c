@@ -1,0 +1,416 @@
+/* entry.c: NAME_run in C: the same checks, steps and hooks as the entry that is made through LLVM
+ * (llvm/emit_entry.c), in the same order. Dimensions known from the start are computed once; those
+ * that steps set are computed where a step needs them. */
+#include "codegen/c/c.h"
+#include "codegen/package/package.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+typedef LIST(char) text;
+
+typedef struct {
+    const program *p;
+    arena *a;
+    const char *const *kernels;
+    const bool *const *used; /* by kernel and buffer */
+    bool weights_in_file;
+    const char **inputs, **outputs, **symbols;
+    bool *late;              /* symbols that a step sets */
+    LIST(const char *) dims; /* names of dimensions known from the start; NULL: not computed yet */
+    text early, steps;
+    int indent;
+    uint32_t late_names, frame_words, loops;
+    bool watches, launches, divides, mods, minima, maxima;
+} entry_writer;
+
+/* ---- output ---- */
+
+static void put_text(entry_writer *w, text *t, const char *s) {
+    for (; *s; s++) list_push(w->a, t, *s);
+}
+
+static void line_to(entry_writer *w, text *t, int indent, const char *format, va_list args) {
+    for (int i = 0; i < indent; i++) put_text(w, t, "    ");
+    put_text(w, t, arena_vprintf(w->a, format, args));
+    put_text(w, t, "\n");
+}
+
+static void early(entry_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void line(entry_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void early(entry_writer *w, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    line_to(w, &w->early, 1, format, args);
+    va_end(args);
+}
+
+static void line(entry_writer *w, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    line_to(w, &w->steps, w->indent, format, args);
+    va_end(args);
+}
+
+/* ---- dimensions ---- */
+
+static bool is_late(entry_writer *w, dim d) {
+    size_t n = dim_symbol_count(w->p->dims);
+    bool *used = ARENA_ARRAY(w->a, bool, n + 1), late = false;
+    dim_mark_symbols(w->p->dims, d, used);
+    for (size_t s = 0; s < n; s++) late |= used[s] && w->late[s];
+    return late;
+}
+
+static const char *name_dim(entry_writer *w, dim d);
+
+/* Sums and products wrap instead of overflowing. */
+static const char *dim_expression(entry_writer *w, dim d) {
+    const dim_table *t = w->p->dims;
+    const char *x = name_dim(w, dim_operand(t, d, 0)), *y = name_dim(w, dim_operand(t, d, 1));
+    switch (dim_op_of(t, d)) {
+    case DIM_ADD: return arena_printf(w->a, "(int64_t)((uint64_t)%s + (uint64_t)%s)", x, y);
+    case DIM_MUL: return arena_printf(w->a, "(int64_t)((uint64_t)%s * (uint64_t)%s)", x, y);
+    case DIM_FLOORDIV: w->divides = true; return arena_printf(w->a, "dim_floordiv(%s, %s)", x, y);
+    case DIM_MOD: w->mods = true; return arena_printf(w->a, "dim_mod(%s, %s)", x, y);
+    case DIM_MIN: w->minima = true; return arena_printf(w->a, "dim_min(%s, %s)", x, y);
+    default: w->maxima = true; return arena_printf(w->a, "dim_max(%s, %s)", x, y);
+    }
+}
+
+/* The name of a variable that holds it, or a number. */
+static const char *name_dim(entry_writer *w, dim d) {
+    int64_t v;
+    if (dim_is_const(w->p->dims, d, &v))
+        return arena_printf(w->a, v < 0 ? "INT64_C(%" PRId64 ")" : "%" PRId64, v);
+    if (dim_op_of(w->p->dims, d) == DIM_SYMBOL)
+        return arena_printf(w->a, "s%" PRIu32, dim_symbol_of(w->p->dims, d));
+    while (w->dims.count <= d) list_push(w->a, &w->dims, NULL);
+    if (w->dims.data[d]) return w->dims.data[d];
+    const char *text = dim_expression(w, d);
+    if (is_late(w, d)) {
+        const char *name = arena_printf(w->a, "late_%" PRIu32, w->late_names++);
+        line(w, "const int64_t %s = %s;", name, text);
+        return name;
+    }
+    const char *name = arena_printf(w->a, "d%" PRIu32, d);
+    early(w, "const int64_t %s = %s;", name, text);
+    while (w->dims.count <= d) list_push(w->a, &w->dims, NULL);
+    return w->dims.data[d] = name;
+}
+
+/* ---- buffers ---- */
+
+static const char *address(entry_writer *w, uint32_t buffer) {
+    const program_buffer *b = &w->p->buffers.data[buffer];
+    switch (b->place) {
+    case PLACE_INPUT: return arena_printf(w->a, "inputs->%s", w->inputs[b->index]);
+    case PLACE_OUTPUT: return arena_printf(w->a, "outputs->%s", w->outputs[b->index]);
+    case PLACE_WEIGHT:
+        if (w->weights_in_file)
+            return arena_printf(w->a, "(%s_weights_data + %s)", w->p->name, name_dim(w, b->offset));
+        return arena_printf(w->a, "%s_weight_%" PRIu32 ".bytes", w->p->name, buffer);
+    default:
+        if (!b->offset) return "memory"; /* nobody ever reads it */
+        return arena_printf(w->a, "(memory + %s)", name_dim(w, b->offset));
+    }
+}
+
+/* ---- checks at the start ---- */
+
+static void check_pointers(entry_writer *w, bool inputs) {
+    const program *p = w->p;
+    size_t count = inputs ? p->inputs.count : p->outputs.count;
+    for (size_t i = 0; i < count; i++) {
+        const program_io *io = inputs ? &p->inputs.data[i] : &p->outputs.data[i];
+        const char *pointer = arena_printf(w->a, inputs ? "inputs->%s" : "outputs->%s",
+                                           inputs ? w->inputs[i] : w->outputs[i]);
+        dim bytes = p->buffers.data[io->buffer].bytes;
+        const char *some = "";
+        if (dim_low(p->dims, bytes) <= 0) {
+            if (dim_is_const(p->dims, bytes, NULL) || is_late(w, bytes)) continue;
+            some = arena_printf(w->a, " && %s > 0", name_dim(w, bytes));
+        }
+        line(w, "if (!%s%s) return ONNXCC_ERROR_NULL_POINTER;", pointer, some);
+    }
+}
+
+/* "s3 < 1 || s3 > 512"; bounds that no number breaks are left out. */
+static const char *out_of_bounds(entry_writer *w, dim_symbol s) {
+    int64_t low, high;
+    dim_symbol_bounds(w->p->dims, s, &low, &high);
+    return arena_printf(
+        w->a, "s%" PRIu32 " < INT64_C(%" PRId64 ") || s%" PRIu32 " > INT64_C(%" PRId64 ")", s, low,
+        s, high);
+}
+
+/* Symbols begin at their lower bounds. */
+static void read_symbols(entry_writer *w) {
+    for (dim_symbol s = 0; s < dim_symbol_count(w->p->dims); s++) {
+        int64_t low, high;
+        dim_symbol_bounds(w->p->dims, s, &low, &high);
+        early(w, "int64_t s%" PRIu32 " = INT64_C(%" PRId64 ");", s, low);
+        early(w, "(void)s%" PRIu32 ";", s);
+    }
+    for (size_t i = 0; i < w->p->symbols.count; i++) {
+        dim_symbol s = w->p->symbols.data[i];
+        early(w, "s%" PRIu32 " = inputs->dims.%s;", s, w->symbols[i]);
+        early(w, "if (%s) return ONNXCC_ERROR_BAD_SHAPE;", out_of_bounds(w, s));
+    }
+}
+
+static void check_arena(entry_writer *w) {
+    const program *p = w->p;
+    if (!p->arena_bytes || dim_equals_const(p->dims, p->arena_bytes, 0)) return;
+    line(w, "if (!memory) return ONNXCC_ERROR_NULL_POINTER;");
+    line(w, "if ((uintptr_t)memory %% 64) return ONNXCC_ERROR_ARENA_MISALIGNED;");
+    if (is_late(w, p->arena_bytes)) return; /* found as bounds of those symbols are kept */
+    line(w, "if (context && context->arena_bytes && context->arena_bytes < (uint64_t)%s)",
+         name_dim(w, p->arena_bytes));
+    line(w, "    return ONNXCC_ERROR_ARENA_TOO_SMALL;");
+}
+
+/* ---- steps ---- */
+
+static void put_pointer(entry_writer *w, uint32_t word, const char *pointer) {
+    line(w, "frame[%" PRIu32 "] = (int64_t)(intptr_t)%s;", word, pointer);
+}
+
+/* Whether a kernel is worth the threads: some ten microseconds of arithmetic or of memory. */
+static bool worth_threads(const program_kernel *k) {
+    enum { FLOPS = 500000, BYTES = 200000 };
+    return k->flops >= FLOPS || k->bytes >= BYTES;
+}
+
+static void put_call(entry_writer *w, const program_step *s) {
+    const program_kernel *k = &w->p->kernels.data[s->kernel];
+    uint32_t word = 1;
+    size_t count;
+    int64_t iterations;
+    loop_buf parameter = 0;
+    for (uint32_t i = 0; i < s->arg_count; i++, parameter++, word++) {
+        while (k->loops->buffers.data[parameter].space > LOOP_SPACE_OUTPUT) parameter++;
+        if (w->used[s->kernel][parameter]) put_pointer(w, word, address(w, s->args[i]));
+    }
+    const dim_symbol *symbols = loop_symbols(k->loops, &count);
+    for (size_t i = 0; i < count; i++, word++)
+        line(w, "frame[%" PRIu32 "] = s%" PRIu32 ";", word, symbols[i]);
+    if (word > w->frame_words) w->frame_words = word;
+    const char *n = s->iterations ? name_dim(w, s->iterations) : "1";
+    bool one =
+        !s->iterations || (dim_is_const(w->p->dims, s->iterations, &iterations) && iterations <= 1);
+    if (!one && worth_threads(k)) {
+        w->launches = true;
+        line(w, "launch(context, %s, frame, %s);", w->kernels[s->kernel], n);
+    } else {
+        line(w, "%s(frame, 0, %s);", w->kernels[s->kernel], n);
+    }
+}
+
+static void put_runtime(entry_writer *w, const program_step *s) {
+    uint32_t word = 1;
+    for (uint32_t i = 0; i < s->arg_count; i++) put_pointer(w, word++, address(w, s->args[i]));
+    for (uint32_t i = 0; i < s->constant_count; i++)
+        line(w, "frame[%" PRIu32 "] = INT64_C(%" PRId64 ");", word++, s->constants[i]);
+    if (word > w->frame_words) w->frame_words = word;
+    line(w, "void %s(const int64_t *, int64_t, int64_t);", s->callee);
+    line(w, "%s(frame, 0, 1);", s->callee);
+}
+
+static void put_steps(entry_writer *w, const program_step *s);
+
+static void put_block(entry_writer *w, const program_step *s) {
+    w->indent++;
+    put_steps(w, s);
+    w->indent--;
+}
+
+static const char *condition(entry_writer *w, uint32_t buffer) {
+    return arena_printf(w->a, "*(const unsigned char *)%s", address(w, buffer));
+}
+
+static void put_if(entry_writer *w, const program_step *s) {
+    line(w, "if (%s) {", condition(w, s->condition));
+    put_block(w, s->body);
+    if (s->otherwise) {
+        line(w, "} else {");
+        put_block(w, s->otherwise);
+    }
+    line(w, "}");
+}
+
+static void put_loop(entry_writer *w, const program_step *s) {
+    uint32_t number = w->loops++;
+    if (s->trip_count != UINT32_MAX) {
+        line(w, "int64_t trips_%" PRIu32 ";", number);
+        line(w, "memcpy(&trips_%" PRIu32 ", %s, 8);", number, address(w, s->trip_count));
+        line(w,
+             "for (int64_t i%" PRIu32 " = 0; i%" PRIu32 " < trips_%" PRIu32 "; i%" PRIu32 "++) {",
+             number, number, number, number);
+    } else {
+        line(w, "for (int64_t i%" PRIu32 " = 0;; i%" PRIu32 "++) {", number, number);
+    }
+    w->indent++;
+    if (s->condition != UINT32_MAX) line(w, "if (!%s) break;", condition(w, s->condition));
+    if (s->iteration != UINT32_MAX)
+        line(w, "memcpy(%s, &i%" PRIu32 ", 8);", address(w, s->iteration), number);
+    put_steps(w, s->body);
+    w->indent--;
+    line(w, "}");
+}
+
+static void put_symbol(entry_writer *w, const program_step *s) {
+    line(w, "memcpy(&s%" PRIu32 ", %s, 8);", s->symbol, address(w, s->args[0]));
+    line(w, "if (%s) return ONNXCC_ERROR_BAD_SHAPE;", out_of_bounds(w, s->symbol));
+}
+
+static void put_step(entry_writer *w, const program_step *s) {
+    bool watched = s->kind == STEP_CALL || s->kind == STEP_RUNTIME;
+    const char *to = NULL, *bytes = NULL;
+    w->watches |= watched;
+    line(w, "{");
+    w->indent++;
+    if (watched) line(w, "const uint64_t begin = step_begin(context);");
+    if (s->kind == STEP_ZERO || s->kind == STEP_COPY) {
+        to = address(w, s->args[0]);
+        bytes = name_dim(w, w->p->buffers.data[s->args[0]].bytes);
+    }
+    switch (s->kind) {
+    case STEP_CALL: put_call(w, s); break;
+    case STEP_RUNTIME: put_runtime(w, s); break;
+    case STEP_IF: put_if(w, s); break;
+    case STEP_LOOP: put_loop(w, s); break;
+    case STEP_ZERO: line(w, "memset(%s, 0, (size_t)%s);", to, bytes); break;
+    case STEP_COPY:
+        line(w, "memcpy(%s, %s, (size_t)%s);", to, address(w, s->args[1]), bytes);
+        break;
+    case STEP_SYMBOL: put_symbol(w, s); break;
+    }
+    if (watched)
+        line(w, "if (step_end(context, %" PRIu32 ", begin)) return ONNXCC_ERROR_CANCELLED;",
+             s->profile);
+    w->indent--;
+    line(w, "}");
+}
+
+static void put_steps(entry_writer *w, const program_step *s) {
+    for (; s; s = s->next) put_step(w, s);
+}
+
+static void find_late(entry_writer *w, const program_step *s) {
+    for (; s; s = s->next) {
+        if (s->kind == STEP_SYMBOL) w->late[s->symbol] = true;
+        find_late(w, s->body);
+        find_late(w, s->otherwise);
+    }
+}
+
+/* ---- helper functions ---- */
+
+static const char division[] =
+    "\nstatic int64_t dim_floordiv(int64_t a, int64_t b) {\n"
+    "    return b ? a / b - (a % b != 0 && (a < 0) != (b < 0)) : 0;\n}\n";
+static const char modulo[] =
+    "\nstatic int64_t dim_mod(int64_t a, int64_t b) {\n"
+    "    return b ? a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0) : 0;\n}\n";
+static const char minimum[] = "\nstatic int64_t dim_min(int64_t a, int64_t b) {\n"
+                              "    return a < b ? a : b;\n}\n";
+static const char maximum[] = "\nstatic int64_t dim_max(int64_t a, int64_t b) {\n"
+                              "    return a > b ? a : b;\n}\n";
+static const char watching[] =
+    "\n/* The time, if there is a clock. */\n"
+    "static uint64_t step_begin(const onnxcc_context *context) {\n"
+    "    return context && context->clock ? context->clock(context->profile_user) : 0;\n"
+    "}\n"
+    "\n/* Reports to the profiler; nonzero if the call was cancelled. */\n"
+    "static int step_end(const onnxcc_context *context, int step, uint64_t begin) {\n"
+    "    if (!context) return 0;\n"
+    "    if (context->profile)\n"
+    "        context->profile(context->profile_user, step, begin, step_begin(context));\n"
+    "    return context->cancel ? *context->cancel : 0;\n"
+    "}\n";
+static const char launching[] =
+    "\n/* Over the context's threads, if it has some. */\n"
+    "static void launch(const onnxcc_context *context, onnxcc_task task, const int64_t *frame,\n"
+    "                   int64_t count) {\n"
+    "    if (context && context->parallel_for)\n"
+    "        context->parallel_for(context->parallel_user, task, frame, count);\n"
+    "    else\n"
+    "        task(frame, 0, count);\n"
+    "}\n";
+
+/* ---- the function ---- */
+
+static void name_members(entry_writer *w) {
+    const program *p = w->p;
+    size_t most = p->inputs.count + p->outputs.count + p->symbols.count + 1;
+    const char **wanted = ARENA_ARRAY(w->a, const char *, most);
+    size_t count = 0;
+    for (size_t i = 0; i < p->inputs.count; i++) wanted[count++] = p->inputs.data[i].name;
+    for (size_t i = 0; i < p->outputs.count; i++) wanted[count++] = p->outputs.data[i].name;
+    w->inputs = package_names(w->a, wanted, count); /* as the header does: one list */
+    w->outputs = w->inputs + p->inputs.count;
+    for (size_t i = 0; i < p->symbols.count; i++)
+        wanted[i] = dim_symbol_name(p->dims, p->symbols.data[i]);
+    w->symbols = package_names(w->a, wanted, p->symbols.count);
+}
+
+static void put_start(entry_writer *w, text *out) {
+    const program *p = w->p;
+    const char *missing = "return ONNXCC_ERROR_NULL_POINTER;\n";
+    if (w->weights_in_file)
+        put_text(w, out, arena_printf(w->a, "\nconst unsigned char *%s_weights_data;\n", p->name));
+    put_text(w, out,
+             arena_printf(w->a,
+                          "\nint %s_run(const %s_inputs *inputs, const %s_outputs *outputs, void "
+                          "*arena,\n            const onnxcc_context *context) {\n"
+                          "    onnxcc_state state = {ONNXCC_OK};\n    int64_t frame[%" PRIu32
+                          "];\n    unsigned char *const memory = arena;\n    (void)memory;\n"
+                          "    (void)context;\n    (void)%s;\n    (void)%s;\n"
+                          "    frame[0] = (int64_t)(intptr_t)&state;\n    (void)frame;\n",
+                          p->name, p->name, p->name, w->frame_words, "inputs", "outputs"));
+    if (p->inputs.count || p->symbols.count)
+        put_text(w, out, arena_printf(w->a, "    if (!inputs) %s", missing));
+    if (p->outputs.count) put_text(w, out, arena_printf(w->a, "    if (!outputs) %s", missing));
+    if (w->weights_in_file && p->weight_bytes)
+        put_text(w, out, arena_printf(w->a, "    if (!%s_weights_data) %s", p->name, missing));
+}
+
+static void put_all(entry_writer *w, text *out, const text *part) {
+    for (size_t i = 0; i < part->count; i++) list_push(w->a, out, part->data[i]);
+}
+
+const char *c_entry(const program *p, const char *const *kernels, const bool *const *used,
+                    bool weights_in_file, arena *a) {
+    entry_writer w = {.p = p,
+                      .a = a,
+                      .kernels = kernels,
+                      .used = used,
+                      .weights_in_file = weights_in_file,
+                      .indent = 1,
+                      .frame_words = 1};
+    text out = {0};
+    w.late = ARENA_ARRAY(a, bool, dim_symbol_count(p->dims) + 1);
+    find_late(&w, p->steps);
+    name_members(&w);
+    read_symbols(&w);
+    check_pointers(&w, true);
+    check_pointers(&w, false);
+    check_arena(&w);
+    put_steps(&w, p->steps);
+    if (w.divides) put_text(&w, &out, division);
+    if (w.mods) put_text(&w, &out, modulo);
+    if (w.minima) put_text(&w, &out, minimum);
+    if (w.maxima) put_text(&w, &out, maximum);
+    if (w.watches) put_text(&w, &out, watching);
+    if (w.launches) put_text(&w, &out, launching);
+    put_start(&w, &out);
+    put_all(&w, &out, &w.early);
+    put_all(&w, &out, &w.steps);
+    put_text(&w, &out, "    return state.status;\n}\n");
+    list_push(a, &out, '\0');
+    return out.data;
+}

@@ -83,7 +83,8 @@ static bool wants_blocks(layouter *l, node_id n) {
     const node *nd = graph_node(l->g, n);
     const type *w = graph_type(l->g, nd->inputs[1]), *y = graph_type(l->g, nd->outputs[0]);
     int64_t groups = node_attr_int(nd, "group", 1), out = constant_dim(l->g, y, 1);
-    if (y->rank < 3 || y->dtype != DTYPE_F32 || out < FEWEST_CHANNELS) return false;
+    if (y->rank < 3 || (y->dtype != DTYPE_F32 && y->dtype != DTYPE_I32) || out < FEWEST_CHANNELS)
+        return false;
     if (groups == 1) return true;
     return named(nd, "", "Conv") && groups == out && constant_dim(l->g, w, 1) == 1 &&
            constant_dim(l->g, graph_type(l->g, nd->inputs[0]), 1) == groups;

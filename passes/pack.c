@@ -63,7 +63,7 @@ static bool replace_by_linear(packer *p, node_id n, value_id a, value_id b, valu
 static bool pack_matmul(packer *p, node_id n) {
     const node nd = *graph_node(p->g, n);
     const type *a = graph_type(p->g, nd.inputs[0]), *b = graph_type(p->g, nd.inputs[1]);
-    if (a->rank < 2 || b->rank < 2 || a->dtype != DTYPE_F32) return true;
+    if (a->rank < 2 || b->rank < 2 || (a->dtype != DTYPE_F32 && a->dtype != DTYPE_I32)) return true;
     return replace_by_linear(p, n, nd.inputs[0], transposed(p, n, nd.inputs[1]), 0);
 }
 

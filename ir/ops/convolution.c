@@ -135,25 +135,6 @@ static bool infer_conv_integer(graph *g, node_id n) {
     return infer_window(g, n, 0, 1, DTYPE_I32);
 }
 
-static void nest_conv_integer(lower *l, node_id n) {
-    graph *g = lower_graph(l);
-    value_id y = graph_output(g, n, 0);
-    convolution c = {.x = graph_input(g, n, 0),
-                     .w = graph_input(g, n, 1),
-                     .x_zero = graph_input(g, n, 2),
-                     .w_zero = graph_input(g, n, 3),
-                     .sum = DTYPE_I32};
-    bool ok = read_conv(g, n, 0, 1, &c.win, &c.group);
-    assert(ok), (void)ok;
-    loop_expr index[LOOP_MAX_RANK];
-    lower_loops(l, y, index);
-    loop_buf acc = kit_scalar(l, "acc", c.sum);
-    lower_assign(l, acc, NULL, loop_const_int(lower_kernel(l), c.sum, 0));
-    accumulate_conv(l, &c, index, acc);
-    lower_write(l, y, index, lower_value(l, acc, NULL));
-    lower_end_loops(l);
-}
-
 /* Inputs of QLinearConv. */
 enum { QC_X, QC_X_SCALE, QC_X_ZERO, QC_W, QC_W_SCALE, QC_W_ZERO, QC_Y_SCALE, QC_Y_ZERO, QC_BIAS };
 
@@ -318,13 +299,27 @@ static void nest_conv_transpose(lower *l, node_id n) {
     lower_end_loops(l);
 }
 
+/* ConvInteger is a convolution of i32 numbers that are centred already: padding then is zero, and
+ * the layouts of Conv serve it. */
+static bool expand_conv_integer(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    int rank = graph_type(g, nd.inputs[0])->rank;
+    value_id inputs[] = {kit_build_centred(g, n, nd.inputs[0], graph_input(g, n, 2), rank, 1),
+                         kit_build_centred(g, n, nd.inputs[1], graph_input(g, n, 3), rank, 0)};
+    value_id y = kit_build(g, n, "Conv", 2, inputs, nd.attr_count, nd.attrs);
+    if (!y) return false;
+    kit_replace(g, nd.outputs[0], y);
+    graph_remove_node(g, n);
+    return true;
+}
+
 const op_def ops_convolution[] = {
     {.domain = "", .name = "Conv", .flags = OP_ANCHOR, .infer = infer_conv, .nest = nest_conv},
     {.domain = "",
      .name = "ConvInteger",
-     .flags = OP_ANCHOR,
+
      .infer = infer_conv_integer,
-     .nest = nest_conv_integer},
+     .expand = expand_conv_integer},
     {.domain = "",
      .name = "QLinearConv",
      .flags = OP_ANCHOR,

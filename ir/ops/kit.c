@@ -134,6 +134,19 @@ value_id kit_build_slice(graph *g, node_id n, value_id v, int64_t axis, int64_t 
     return kit_build(g, n, "Slice", 4, inputs, 0, NULL);
 }
 
+value_id kit_build_centred(graph *g, node_id n, value_id v, value_id zero, int rank, int axis) {
+    value_id x = kit_build_cast(g, n, v, DTYPE_I32);
+    if (!zero) return x;
+    value_id z = kit_build_cast(g, n, zero, DTYPE_I32);
+    if (graph_type(g, zero)->rank == 1 &&
+        !dim_equals_const(g->dims, graph_type(g, zero)->dims[0], 1)) {
+        int64_t shape[TENSOR_MAX_RANK];
+        for (int i = 0; i < rank; i++) shape[i] = i == axis ? -1 : 1;
+        z = kit_build_reshape(g, n, z, shape, rank);
+    }
+    return kit_build2(g, n, "Sub", x, z);
+}
+
 /* ---- lowering ---- */
 
 dtype kit_sum_type(dtype t) {

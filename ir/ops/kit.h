@@ -43,6 +43,9 @@ value_id kit_build_reshape(graph *g, node_id n, value_id v, const int64_t *shape
 value_id kit_build_transpose(graph *g, node_id n, value_id v, const int64_t *perm, size_t rank);
 value_id kit_build_slice(graph *g, node_id n, value_id v, int64_t axis, int64_t first,
                          int64_t last);
+/* v minus its zero point, as i32; `axis` is where a vector of zero points runs in a tensor of
+ * `rank` axes. */
+value_id kit_build_centred(graph *g, node_id n, value_id v, value_id zero, int rank, int axis);
 /* A one-dimensional i64 constant. */
 value_id kit_ints(graph *g, const int64_t *data, int64_t count);
 

@@ -157,6 +157,22 @@ static void nest_qlinear_matmul(lower *l, node_id n) {
     lower_end_loops(l);
 }
 
+/* MatMulInteger is a product of i32 matrices that are centred already. */
+static bool expand_matmul_integer(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    int ranks[] = {graph_type(g, nd.inputs[0])->rank, graph_type(g, nd.inputs[1])->rank};
+    if (ranks[0] < 2 || ranks[1] < 2) return false;
+    value_id a =
+        kit_build_centred(g, n, nd.inputs[0], graph_input(g, n, 2), ranks[0], ranks[0] - 2);
+    value_id b =
+        kit_build_centred(g, n, nd.inputs[1], graph_input(g, n, 3), ranks[1], ranks[1] - 1);
+    value_id y = kit_build2(g, n, "MatMul", a, b);
+    if (!y) return false;
+    kit_replace(g, nd.outputs[0], y);
+    graph_remove_node(g, n);
+    return true;
+}
+
 const op_def ops_matmul[] = {
     {.domain = "",
      .name = "MatMul",
@@ -168,7 +184,8 @@ const op_def ops_matmul[] = {
      .name = "MatMulInteger",
      .flags = OP_ANCHOR,
      .infer = infer_matmul_integer,
-     .nest = nest_matmul_integer},
+     .nest = nest_matmul_integer,
+     .expand = expand_matmul_integer},
     {.domain = "",
      .name = "QLinearMatMul",
      .flags = OP_ANCHOR,

@@ -287,8 +287,15 @@ static bool overhangs(const lower *l, loop_expr index) {
 
 /* Keeps an index that runs over padding lanes inside a value that has no such padding. */
 static loop_expr clamp_overhang(lower *l, const type *t, int axis, loop_expr index) {
-    if (t->layout && t->layout->block_axis == axis) return index;
     if (!overhangs(l, index)) return index;
+    if (t->layout && t->layout->block_axis == axis) {
+        /* It has padding of its own, but a shifted index may run past that. */
+        dim size = dim_const(l->g->dims, t->layout->block);
+        dim padded = dim_mul(l->g->dims, dim_ceildiv(l->g->dims, t->dims[axis], size), size);
+        int64_t low, high;
+        loop_range(l->k, loop_sub(l->k, index, loop_dim(l->k, padded)), &low, &high);
+        if (high < 0) return index;
+    }
     return loop_min(l->k, index, loop_sub(l->k, loop_dim(l->k, t->dims[axis]), loop_int(l->k, 1)));
 }
 

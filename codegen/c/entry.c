@@ -346,13 +346,8 @@ static const char launching[] =
 
 static void name_members(entry_writer *w) {
     const program *p = w->p;
-    size_t most = p->inputs.count + p->outputs.count + p->symbols.count + 1;
-    const char **wanted = ARENA_ARRAY(w->a, const char *, most);
-    size_t count = 0;
-    for (size_t i = 0; i < p->inputs.count; i++) wanted[count++] = p->inputs.data[i].name;
-    for (size_t i = 0; i < p->outputs.count; i++) wanted[count++] = p->outputs.data[i].name;
-    w->inputs = package_names(w->a, wanted, count); /* as the header does: one list */
-    w->outputs = w->inputs + p->inputs.count;
+    const char **wanted = ARENA_ARRAY(w->a, const char *, p->symbols.count + 1);
+    package_tensor_names(p, w->a, &w->inputs, &w->outputs);
     for (size_t i = 0; i < p->symbols.count; i++)
         wanted[i] = dim_symbol_name(p->dims, p->symbols.data[i]);
     w->symbols = package_names(w->a, wanted, p->symbols.count);

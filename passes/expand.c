@@ -1,18 +1,17 @@
 /* expand.c: replaces operators that are spelt in other operators by their spelling, until none is
  * left. */
 #include "ir/op.h"
-#include "passes/passes.h"
+#include "passes/rewrite.h"
 
 enum { MAX_ROUNDS = 16 };
 
 /* One round over a region: the nodes that were there at its start. */
 static long expand_region(graph *g, region_id r, bool *ok) {
     long changes = 0;
-    LIST(node_id) order = {0};
-    for (size_t i = 0; i < graph_region(g, r)->nodes.count; i++)
-        list_push(g->memory, &order, graph_region(g, r)->nodes.data[i]);
-    for (size_t i = 0; i < order.count && *ok; i++) {
-        node_id n = order.data[i];
+    size_t count;
+    const node_id *order = rewrite_nodes(g, r, &count);
+    for (size_t i = 0; i < count && *ok; i++) {
+        node_id n = order[i];
         for (uint32_t j = 0; j < graph_node(g, n)->attr_count; j++) {
             attr a = graph_node(g, n)->attrs[j];
             if (a.kind == ATTR_REGION) changes += expand_region(g, (region_id)a.i, ok);

@@ -246,33 +246,32 @@ static bool may_group(const node *n) {
 static long fuse_region(fuser *f, region_id region) {
     graph *g = f->g;
     f->region = region;
-    LIST(node_id) order = {0};
-    for (size_t i = 0; i < graph_region(g, region)->nodes.count; i++)
-        list_push(g->memory, &order, graph_region(g, region)->nodes.data[i]);
+    size_t count;
+    const node_id *order = rewrite_nodes(g, region, &count);
     long groups = 0;
-    for (size_t i = 0; i < order.count; i++) {
-        const node *n = graph_node(g, order.data[i]);
+    for (size_t i = 0; i < count; i++) {
+        const node *n = graph_node(g, order[i]);
         if (rewrite_is_group(n)) continue;
         for (uint32_t j = 0; j < n->attr_count; j++)
             if (n->attrs[j].kind == ATTR_REGION) groups += fuse_region(f, (region_id)n->attrs[j].i);
     }
     f->region = region;
-    for (size_t i = 0; i < order.count; i++) {
-        const node *n = graph_node(g, order.data[i]);
+    for (size_t i = 0; i < count; i++) {
+        const node *n = graph_node(g, order[i]);
         if (!may_group(n)) continue;
-        f->group_of[order.data[i]] = order.data[i];
-        f->position[order.data[i]] = (uint32_t)i;
-        f->info[order.data[i]] = (group_info){.anchor = is_anchor(n) ? order.data[i] : 0,
-                                              .first = order.data[i],
-                                              .last = order.data[i],
-                                              .size = 1,
-                                              .inputs = n->input_count,
-                                              .computes = !is_movement(n)};
+        f->group_of[order[i]] = order[i];
+        f->position[order[i]] = (uint32_t)i;
+        f->info[order[i]] = (group_info){.anchor = is_anchor(n) ? order[i] : 0,
+                                         .first = order[i],
+                                         .last = order[i],
+                                         .size = 1,
+                                         .inputs = n->input_count,
+                                         .computes = !is_movement(n)};
     }
-    for (size_t i = 0; i < order.count; i++)
-        if (f->group_of[order.data[i]]) consider(f, order.data[i]);
-    for (size_t i = 0; i < order.count; i++) {
-        uint32_t group = order.data[i];
+    for (size_t i = 0; i < count; i++)
+        if (f->group_of[order[i]]) consider(f, order[i]);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t group = order[i];
         if (f->group_of[group] != group || f->info[group].size < 2) continue;
         materialise(f, group);
         groups++;

@@ -194,14 +194,13 @@ static void lay_node(layouter *l, node_id n) {
 }
 
 static void lay_region(layouter *l, region_id r) {
-    LIST(node_id) order = {0};
-    for (size_t i = 0; i < graph_region(l->g, r)->nodes.count; i++)
-        list_push(l->g->memory, &order, graph_region(l->g, r)->nodes.data[i]);
-    for (size_t i = 0; i < order.count; i++) {
-        const node nd = *graph_node(l->g, order.data[i]);
+    size_t count;
+    const node_id *order = rewrite_nodes(l->g, r, &count);
+    for (size_t i = 0; i < count; i++) {
+        const node nd = *graph_node(l->g, order[i]);
         for (uint32_t j = 0; j < nd.attr_count; j++)
             if (nd.attrs[j].kind == ATTR_REGION) lay_region(l, (region_id)nd.attrs[j].i);
-        lay_node(l, order.data[i]);
+        lay_node(l, order[i]);
     }
     for (size_t i = 0; i < graph_region(l->g, r)->outputs.count; i++) {
         value_id v = graph_region(l->g, r)->outputs.data[i];
@@ -289,14 +288,13 @@ static void add_halo(layouter *l, node_id n) {
 }
 
 static void add_halos(layouter *l, region_id r) {
-    LIST(node_id) order = {0};
-    for (size_t i = 0; i < graph_region(l->g, r)->nodes.count; i++)
-        list_push(l->g->memory, &order, graph_region(l->g, r)->nodes.data[i]);
-    for (size_t i = 0; i < order.count; i++) {
-        const node nd = *graph_node(l->g, order.data[i]);
+    size_t count;
+    const node_id *order = rewrite_nodes(l->g, r, &count);
+    for (size_t i = 0; i < count; i++) {
+        const node nd = *graph_node(l->g, order[i]);
         for (uint32_t j = 0; j < nd.attr_count; j++)
             if (nd.attrs[j].kind == ATTR_REGION) add_halos(l, (region_id)nd.attrs[j].i);
-        add_halo(l, order.data[i]);
+        add_halo(l, order[i]);
     }
 }
 

@@ -109,18 +109,17 @@ static void pack_weights(packer *p, node_id n) {
 }
 
 static bool pack_region(packer *p, region_id r) {
-    LIST(node_id) order = {0};
+    size_t count;
+    const node_id *order = rewrite_nodes(p->g, r, &count);
     bool ok = true;
-    for (size_t i = 0; i < graph_region(p->g, r)->nodes.count; i++)
-        list_push(p->g->memory, &order, graph_region(p->g, r)->nodes.data[i]);
-    for (size_t i = 0; i < order.count; i++) {
-        const node nd = *graph_node(p->g, order.data[i]);
+    for (size_t i = 0; i < count; i++) {
+        const node nd = *graph_node(p->g, order[i]);
         for (uint32_t j = 0; j < nd.attr_count; j++)
             if (nd.attrs[j].kind == ATTR_REGION) ok &= pack_region(p, (region_id)nd.attrs[j].i);
-        if (strcmp(nd.op->domain, OP_INTERNAL) == 0) pack_weights(p, order.data[i]);
+        if (strcmp(nd.op->domain, OP_INTERNAL) == 0) pack_weights(p, order[i]);
         if (*nd.op->domain) continue;
-        if (strcmp(nd.op->name, "MatMul") == 0) ok &= pack_matmul(p, order.data[i]);
-        if (strcmp(nd.op->name, "Gemm") == 0) ok &= pack_gemm(p, order.data[i]);
+        if (strcmp(nd.op->name, "MatMul") == 0) ok &= pack_matmul(p, order[i]);
+        if (strcmp(nd.op->name, "Gemm") == 0) ok &= pack_gemm(p, order[i]);
     }
     return ok;
 }

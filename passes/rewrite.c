@@ -83,15 +83,22 @@ bool rewrite_replace(graph *g, value_id from, value_id to) {
     return true;
 }
 
+node_id *rewrite_nodes(const graph *g, region_id r, size_t *count) {
+    const region *reg = graph_region(g, r);
+    node_id *nodes = ARENA_ARRAY(g->memory, node_id, reg->nodes.count);
+    *count = reg->nodes.count;
+    if (*count) memcpy(nodes, reg->nodes.data, *count * sizeof *nodes);
+    return nodes;
+}
+
 static long visit_region(graph *g, region_id r, const pass_options *options, const uint32_t *uses,
                          long (*visit)(graph *g, const pass_options *options, const uint32_t *uses,
                                        node_id n)) {
-    LIST(node_id) order = {0};
+    size_t count;
+    const node_id *order = rewrite_nodes(g, r, &count);
     long total = 0;
-    for (size_t i = 0; i < graph_region(g, r)->nodes.count; i++)
-        list_push(g->memory, &order, graph_region(g, r)->nodes.data[i]);
-    for (size_t i = 0; i < order.count; i++) {
-        node_id n = order.data[i];
+    for (size_t i = 0; i < count; i++) {
+        node_id n = order[i];
         if (graph_node(g, n)->region != r || rewrite_is_group(graph_node(g, n))) continue;
         for (uint32_t j = 0; j < graph_node(g, n)->attr_count; j++) {
             attr a = graph_node(g, n)->attrs[j];

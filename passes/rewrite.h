@@ -28,6 +28,9 @@ bool rewrite_used_once(const uint32_t *uses, value_id v);
  * it. False if that cannot be: `to` is an input or an output of the graph under its own name, or a
  * constant. */
 bool rewrite_replace(graph *g, value_id from, value_id to);
+/* The nodes that a region holds now, in order, for a pass that changes it as it goes. In g->memory.
+ */
+node_id *rewrite_nodes(const graph *g, region_id r, size_t *count);
 /* Calls `visit` on every node of every region that is there at the start, but those in groups; sums
  * up what it returns. A negative result ends it. */
 long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,

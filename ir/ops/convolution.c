@@ -112,20 +112,28 @@ static void accumulate_conv(lower *l, const convolution *c, const loop_expr *ind
     lower_end_reduce(l);
 }
 
+/* The whole nest of a convolution with a bias (input 2, which may be left out): each result is the
+ * bias and what `accumulate` adds. */
+static void sum_with_bias(lower *l, node_id n, const convolution *c,
+                          void (*accumulate)(lower *l, const convolution *c, const loop_expr *index,
+                                             loop_buf acc)) {
+    value_id y = graph_output(lower_graph(l), n, 0), bias = graph_input(lower_graph(l), n, 2);
+    loop_expr index[LOOP_MAX_RANK];
+    lower_loops(l, y, index);
+    loop_buf acc = kit_scalar(l, "acc", c->sum);
+    lower_assign(l, acc, NULL, kit_read_parameter(l, c->sum, bias, index[1], 0));
+    accumulate(l, c, index, acc);
+    lower_write(l, y, index, lower_value(l, acc, NULL));
+    lower_end_loops(l);
+}
+
 static void nest_conv(lower *l, node_id n) {
     graph *g = lower_graph(l);
-    value_id y = graph_output(g, n, 0);
     convolution c = {.x = graph_input(g, n, 0), .w = graph_input(g, n, 1)};
     bool ok = read_conv(g, n, 0, 1, &c.win, &c.group);
     assert(ok), (void)ok;
     c.sum = kit_sum_type(lower_type(l, c.x)->dtype);
-    loop_expr index[LOOP_MAX_RANK];
-    lower_loops(l, y, index);
-    loop_buf acc = kit_scalar(l, "acc", c.sum);
-    lower_assign(l, acc, NULL, kit_read_parameter(l, c.sum, graph_input(g, n, 2), index[1], 0));
-    accumulate_conv(l, &c, index, acc);
-    lower_write(l, y, index, lower_value(l, acc, NULL));
-    lower_end_loops(l);
+    sum_with_bias(l, n, &c, accumulate_conv);
 }
 
 /* ---- integers ---- */
@@ -285,18 +293,11 @@ static void accumulate_transposed(lower *l, const convolution *c, const loop_exp
 
 static void nest_conv_transpose(lower *l, node_id n) {
     graph *g = lower_graph(l);
-    value_id y = graph_output(g, n, 0);
     convolution c = {.x = graph_input(g, n, 0), .w = graph_input(g, n, 1)};
     bool ok = read_transposed(g, n, &c.win, &c.group);
     assert(ok), (void)ok;
     c.sum = kit_sum_type(lower_type(l, c.x)->dtype);
-    loop_expr index[LOOP_MAX_RANK];
-    lower_loops(l, y, index);
-    loop_buf acc = kit_scalar(l, "acc", c.sum);
-    lower_assign(l, acc, NULL, kit_read_parameter(l, c.sum, graph_input(g, n, 2), index[1], 0));
-    accumulate_transposed(l, &c, index, acc);
-    lower_write(l, y, index, lower_value(l, acc, NULL));
-    lower_end_loops(l);
+    sum_with_bias(l, n, &c, accumulate_transposed);
 }
 
 /* ConvInteger is a convolution of i32 numbers that are centred already: padding then is zero, and

@@ -6,9 +6,15 @@
 #include "codegen/plan.h"
 #include "ir/loop_math.h"
 #include "ir/op.h"
+#include "runtime/onnxcc_runtime.h"
 
 #include <assert.h>
 #include <string.h>
+
+_Static_assert((int)LOOP_STATUS_BAD_SHAPE == (int)ONNXCC_ERROR_BAD_SHAPE &&
+                   (int)LOOP_STATUS_INDEX_OUT_OF_RANGE == (int)ONNXCC_ERROR_INDEX_OUT_OF_RANGE &&
+                   (int)LOOP_STATUS_UNSUPPORTED_VALUE == (int)ONNXCC_ERROR_UNSUPPORTED_VALUE,
+               "checks in loops report the runtime's codes");
 
 /* ---- buffers ---- */
 
@@ -341,7 +347,6 @@ static builder begin_program(graph *g, arena *a, const build_options *options) {
 
 /* Inputs whose values the model was compiled for must have them. */
 static void check_fixed_inputs(builder *b) {
-    enum { BAD_SHAPE = 4 }; /* ONNXCC_ERROR_BAD_SHAPE */
     const region *main = graph_region(b->g, GRAPH_MAIN);
     for (size_t i = 0; i < main->inputs.count; i++) {
         value_id v = main->inputs.data[i];
@@ -362,7 +367,7 @@ static void check_fixed_inputs(builder *b) {
             loop_expr at = loop_int(k, (int64_t)j),
                       wanted = loop_const_int(k, t.dtype, dim_value(b->g->dims, known[j]));
             loop_expr same = loop_make(k, LOOP_EQ, loop_load(k, x, &at), wanted, 0);
-            k->body = loop_join(k->body, loop_check(k, same, BAD_SHAPE));
+            k->body = loop_join(k->body, loop_check(k, same, ONNXCC_ERROR_BAD_SHAPE));
         }
         if (count) call_kernel(b, k, "fixed input", NULL, NULL, 0);
     }

@@ -4,11 +4,11 @@
  * iterations is made to live through all of it. */
 #include "codegen/build_internal.h"
 #include "ir/op.h"
+#include "runtime/onnxcc_runtime.h"
 
 #include <assert.h>
 
 /* onnxcc_status: ONNXCC_ERROR_BAD_SHAPE. */
-enum { BAD_SHAPE = 4 };
 
 /* A buffer of the arena that no value names. */
 static uint32_t make_buffer(builder *b, const char *name, const type *t) {
@@ -62,7 +62,7 @@ static loop_kernel *stack_kernel(builder *b, const char *name, value_id y, value
         k, (loop_buffer){
                .name = "i", .type = DTYPE_I64, .space = LOOP_SPACE_INPUT, .value = iteration});
     loop_expr i = loop_load(k, at, NULL), count = loop_dim(k, ty.dims[0]);
-    loop_stmt *check = loop_check(k, loop_lt(k, i, count), BAD_SHAPE);
+    loop_stmt *check = loop_check(k, loop_lt(k, i, count), ONNXCC_ERROR_BAD_SHAPE);
     loop_expr last = loop_sub(k, count, loop_int(k, 1));
     index[0] = loop_max(k, loop_int(k, 0), loop_min(k, i, last));
     for (int a = 0; a < tx.rank; a++) {

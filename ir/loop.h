@@ -149,6 +149,14 @@ typedef struct {
 
 typedef enum { LOOP_STMT_FOR, LOOP_STMT_STORE, LOOP_STMT_IF, LOOP_STMT_CHECK } loop_stmt_kind;
 
+/* What a CHECK reports: the runtime's status codes (onnxcc_status), which the IR may not include.
+ * codegen asserts that they agree. */
+enum {
+    LOOP_STATUS_BAD_SHAPE = 4,
+    LOOP_STATUS_INDEX_OUT_OF_RANGE = 5,
+    LOOP_STATUS_UNSUPPORTED_VALUE = 8
+};
+
 typedef struct loop_stmt {
     loop_stmt_kind kind;
     struct loop_stmt *next; /* the statement behind it in its block */

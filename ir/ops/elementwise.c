@@ -135,7 +135,7 @@ static loop_expr element_dropout(lower *l, node_id n, uint32_t output, const loo
             loop_expr r = kit_read(l, DTYPE_F32, ratio, &zero);
             keeps = kit_op2(l, LOOP_OR, keeps, kit_op2(l, LOOP_EQ, r, kit_float(l, DTYPE_F32, 0)));
         }
-        lower_check(l, keeps, 8); /* ONNXCC_ERROR_UNSUPPORTED_VALUE */
+        lower_check(l, keeps, LOOP_STATUS_UNSUPPORTED_VALUE);
     }
     if (output == 1) return loop_const_int(k, DTYPE_BOOL, 1);
     return lower_read(l, graph_input(g, n, 0), index);

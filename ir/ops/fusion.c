@@ -19,10 +19,9 @@ static bool infer_unreachable(graph *g, node_id n) {
 
 /* Reports an error of the run, and zeros. */
 static void nest_unreachable(lower *l, node_id n) {
-    enum { BAD_SHAPE = 4 }; /* ONNXCC_ERROR_BAD_SHAPE */
     value_id y = graph_output(lower_graph(l), n, 0);
     loop_expr index[LOOP_MAX_RANK];
-    lower_check(l, loop_const_int(lower_kernel(l), DTYPE_BOOL, 0), BAD_SHAPE);
+    lower_check(l, loop_const_int(lower_kernel(l), DTYPE_BOOL, 0), LOOP_STATUS_BAD_SHAPE);
     lower_loops(l, y, index);
     lower_write(l, y, index, loop_const(lower_kernel(l), lower_type(l, y)->dtype, 0));
     lower_end_loops(l);

@@ -200,7 +200,7 @@ loop_expr kit_check_index(lower *l, loop_expr at, loop_expr size) {
     loop_expr positive = loop_select(k, loop_lt(k, at, zero), loop_add(k, at, size), at);
     loop_expr inside =
         loop_and(k, kit_op2(l, LOOP_LE, zero, positive), kit_op2(l, LOOP_LE, positive, last));
-    lower_check(l, inside, 5); /* ONNXCC_ERROR_INDEX_OUT_OF_RANGE */
+    lower_check(l, inside, LOOP_STATUS_INDEX_OUT_OF_RANGE);
     return loop_max(k, zero, loop_min(k, positive, last));
 }
 

@@ -130,18 +130,45 @@ static loop_expr expand_expm1(loop_kernel *k, loop_expr x) {
                    {"low", number(k, t, -30, -50)});
 }
 
-/* 2 ulp; f64 1e-15. */
-static loop_expr expand_sigmoid(loop_kernel *k, loop_expr x) {
-    loop_expr e = expand_exp(k, loop_make(k, LOOP_NEG, x, 0, 0), 0);
-    return FORMULA(k, loop_type(k, x), "1 / (1 + e)", {"e", e});
+/* x held within [-limit, limit]; NaN stays. */
+static loop_expr clamp(loop_kernel *k, loop_expr x, double limit) {
+    dtype t = loop_type(k, x);
+    return FORMULA(k, t, "select(x < -limit, -limit, select(limit < x, limit, x))", {"x", x},
+                   {"limit", loop_const(k, t, limit)});
 }
 
-/* tanh|x| = t / (t + 2), t = exp(2|x|) - 1: 2.3 ulp; f64 1e-15. */
+/* x p(x^2) / q(x^2). */
+static loop_expr rational(loop_kernel *k, loop_expr x, const double *p, size_t p_count,
+                          const double *q, size_t q_count) {
+    dtype t = loop_type(k, x);
+    loop_expr z = loop_mul(k, x, x);
+    return FORMULA(k, t, "x * p / q", {"x", x}, {"p", polynomial(k, t, p, p_count, z)},
+                   {"q", polynomial(k, t, q, q_count, z)});
+}
+
+/* The rational function of the tables NAME_p_f32 and NAME_q_f32 at x. */
+#define RATIONAL(k, name, x)                                                                       \
+    rational((k), (x), name##_p_f32, sizeof name##_p_f32 / sizeof *name##_p_f32, name##_q_f32,     \
+             sizeof name##_q_f32 / sizeof *name##_q_f32)
+
+/* f32: 1.7e-7 absolute, the bits of the engines (see the table): a model that quantises its
+ * activations at run time turns the last bit of a sigmoid into a whole step. f64 1e-15. */
+static loop_expr expand_sigmoid(loop_kernel *k, loop_expr x) {
+    dtype t = loop_type(k, x);
+    if (t == DTYPE_F32)
+        return FORMULA(k, t, "max(0, min(1, r + 0.5))",
+                       {"r", RATIONAL(k, logistic, clamp(k, x, 18))});
+    loop_expr e = expand_exp(k, loop_make(k, LOOP_NEG, x, 0, 0), 0);
+    return FORMULA(k, t, "1 / (1 + e)", {"e", e});
+}
+
+/* f32: 5.5 ulp, the bits of the engines. f64: tanh|x| = t / (t + 2), t = exp(2|x|) - 1:
+ * 1e-15. */
 static loop_expr expand_tanh(loop_kernel *k, loop_expr x) {
     dtype t = loop_type(k, x);
-    loop_expr near = FORMULA(k, t, "2*select(a > limit, limit, a)", {"a", absolute(k, x)},
-                             {"limit", number(k, t, 9.1, 19.5)});
-    return with_sign_of(k, FORMULA(k, t, "e / (e + 2)", {"e", expm1_core(k, near)}), x);
+    if (t == DTYPE_F32) return RATIONAL(k, tanh, clamp(k, x, 9));
+    loop_expr twice = FORMULA(k, t, "2*select(19.5 < a, 19.5, a)", {"a", absolute(k, x)});
+    return with_sign_of(k, FORMULA(k, t, "e / (e + 2)", {"e", expm1_core(k, twice)}), x);
 }
 
 /* sinh: x + x^3 p(x^2) up to 1, E - 1 / 4E with E = exp(x) / 2 beyond: 2 ulp; f64 1e-15. */

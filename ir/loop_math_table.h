@@ -1,6 +1,6 @@
 /* loop_math_table.h: coefficients of minimax polynomials, lowest power first, as test/loop/fit.py
- * computes them. Each says what it stands for and its largest error, relative to the function. Only
- * loop_math.c includes it. */
+ * computes them. Each says what it stands for and its largest error, relative to the function. The
+ * two rational functions are not ours: see there. Only loop_math.c includes it. */
 #ifndef ONNXCC_IR_LOOP_MATH_TABLE_H
 #define ONNXCC_IR_LOOP_MATH_TABLE_H
 
@@ -147,6 +147,28 @@ static const double erfc_table_f64[] = {
     -5.235686133726146e-08, 1.0961579125545494e-08, -1.7168678973379028e-08,
     -1.673560140062741e-08, -9.086254327453232e-09, -3.1433047962787204e-09,
     -6.812122961405383e-10, -8.742508949601307e-11, -4.8644598018039104e-12,
+};
+
+/* sigmoid(x) - 1/2 = x p(x^2) / q(x^2) for |x| <= 18, and tanh(x) =
+ * x p(x^2) / q(x^2) for |x| <= 9: the coefficients that Eigen published and that
+ * ONNX Runtime computes with. */
+static const double logistic_p_f32[] = {
+    2.48287947061529e-01, 8.51377133304701e-03, 6.08574864600143e-05,
+    1.15627324459942e-07, 4.37031012579801e-11,
+};
+static const double logistic_q_f32[] = {
+    9.93151921023180e-01, 1.16817656904453e-01, 1.70198817374094e-03,
+    6.29106785017040e-06, 5.76102136993427e-09, 6.10247389755681e-13,
+};
+static const double tanh_p_f32[] = {
+    4.89352455891786e-03,  6.37261928875436e-04, 1.48572235717979e-05,  5.12229709037114e-08,
+    -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16,
+};
+static const double tanh_q_f32[] = {
+    4.89352518554385e-03,
+    2.26843463243900e-03,
+    1.18534705686654e-04,
+    1.19825839466702e-06,
 };
 
 #endif

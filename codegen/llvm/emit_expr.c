@@ -154,12 +154,19 @@ static emit_value negate(kernel_emitter *e, emit_value a) {
     return emit_make(e, PRIM_NEGATE, 0, emit_scalar_type(a), &a, 1);
 }
 
-/* Sums with a product as one operand, where the machine does both at once. */
+/* An element of local memory: what a reduction has summed so far. */
+static bool is_accumulator(const kernel_emitter *e, loop_expr x) {
+    const loop_node *n = loop_get(e->k, x);
+    return n->op == LOOP_LOAD && e->k->buffers.data[n->i].space >= LOOP_SPACE_STACK;
+}
+
+/* Products added to an accumulator, where the machine does both at once. Other sums round their
+ * products as the operators that they come from do. */
 static bool contract(kernel_emitter *e, const loop_node *n, emit_value *out) {
     if (!e->m->machine->fma || (n->op != LOOP_ADD && n->op != LOOP_SUB)) return false;
     for (int side = 1; side >= 0; side--) {
         loop_node product = *loop_get(e->k, n->args[side]);
-        if (product.op != LOOP_MUL) continue;
+        if (product.op != LOOP_MUL || !is_accumulator(e, n->args[1 - side])) continue;
         emit_value a = emit_expr(e, product.args[0]), b = emit_expr(e, product.args[1]);
         emit_value c = emit_expr(e, n->args[1 - side]);
         if (n->op == LOOP_SUB && side == 1) a = negate(e, a);

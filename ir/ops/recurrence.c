@@ -161,8 +161,8 @@ static void integer_product(lower *l, const cell *c) {
     loop_expr factor =
         loop_mul(k, lower_value(l, scale, NULL), quantisation(l, c, RECURRENCE_SCALE, c->sum, j));
     loop_expr e = loop_mul(k, loop_cast(k, c->sum, lower_value(l, acc, NULL)), factor);
-    e = add_if(l, e, parameter(l, c, RECURRENCE_BIAS, j));
-    lower_assign(l, c->gates, &j, loop_add(k, e, from_input(l, c, j)));
+    e = add_if(l, loop_add(k, e, from_input(l, c, j)), parameter(l, c, RECURRENCE_BIAS, j));
+    lower_assign(l, c->gates, &j, e);
     lower_end(l);
 }
 

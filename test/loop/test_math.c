@@ -107,6 +107,7 @@ typedef struct {
     double low, high; /* f32 */
     double ulps;      /* of f32 */
     double low64, high64, relative;
+    double absolute; /* of f32: counts in place of ulps where it is not 0 */
 } claim;
 
 static void check_function(const claim *c, dtype t, bool fma) {
@@ -125,13 +126,15 @@ static void check_function(const claim *c, dtype t, bool fma) {
     double worst = 0, at = 0;
     for (int i = 0; i < POINTS; i++) {
         double in = single ? xf[i] : xd[i];
-        double d = distance(t, single ? yf[i] : yd[i], c->truth(in));
+        bool by_size = single && c->absolute;
+        double d = by_size ? (double)fabsl(yf[i] - c->truth(in))
+                           : distance(t, single ? yf[i] : yd[i], c->truth(in));
         if (d > worst) {
             worst = d;
             at = in;
         }
     }
-    bool good = worst <= (single ? c->ulps : c->relative);
+    bool good = worst <= (!single ? c->relative : c->absolute ? c->absolute : c->ulps);
     CHECK(good);
     if (!good || getenv("VERBOSE"))
         printf("%s %s%s: %.3g at %.9g\n", loop_ops[c->op].name, dtype_name(t),
@@ -140,31 +143,31 @@ static void check_function(const claim *c, dtype t, bool fma) {
 }
 
 static const claim claims[] = {
-    {LOOP_EXP, expl, -110, 90, 1.1, -720, 711, 1e-15},
-    {LOOP_EXPM1, expm1l, -110, 90, 2, -720, 711, 1e-15},
-    {LOOP_LOG, logl, 1e-44, 3e38, 1.5, 1e-320, 1e308, 1e-15},
-    {LOOP_LOG, logl, 0.5, 2, 1.5, 0.5, 2, 1e-15},
-    {LOOP_LOG1P, log1pl, -1, 1e30, 3, -1, 1e300, 2e-15},
-    {LOOP_LOG1P, log1pl, -0.9, 2, 3, -0.9, 2, 2e-15},
-    {LOOP_SIN, sinl, -1e5, 1e5, 2, -1e5, 1e5, 1e-14},
-    {LOOP_SIN, sinl, -4, 4, 2, -4, 4, 1e-15},
-    {LOOP_COS, cosl, -1e5, 1e5, 2, -1e5, 1e5, 1e-14},
-    {LOOP_COS, cosl, -4, 4, 2, -4, 4, 1e-15},
-    {LOOP_TAN, tanl, -1e5, 1e5, 4, -1e5, 1e5, 1e-14},
-    {LOOP_ASIN, asinl, -1.01, 1.01, 3, -1.01, 1.01, 2e-15},
-    {LOOP_ACOS, acosl, -1.01, 1.01, 2, -1.01, 1.01, 2e-15},
-    {LOOP_ATAN, atanl, -20, 20, 3, -20, 20, 1e-15},
-    {LOOP_ATAN, atanl, -1e30, 1e30, 3, -1e300, 1e300, 1e-15},
-    {LOOP_SINH, sinhl, -90, 90, 2, -711, 711, 2e-15},
-    {LOOP_COSH, coshl, -90, 90, 2, -711, 711, 2e-15},
-    {LOOP_TANH, tanhl, -10, 10, 2.3, -21, 21, 1e-15},
-    {LOOP_ASINH, asinhl, -50, 50, 4, -50, 50, 2e-15},
-    {LOOP_ASINH, asinhl, -3e38, 3e38, 4, -1e308, 1e308, 2e-15},
-    {LOOP_ACOSH, acoshl, 0.9, 50, 4, 0.9, 50, 2e-15},
-    {LOOP_ACOSH, acoshl, 1, 3e38, 4, 1, 1e308, 2e-15},
-    {LOOP_ATANH, atanhl, -1, 1, 4, -1, 1, 2e-15},
-    {LOOP_ERF, erfl, -5, 5, 2, -7, 7, 1e-15},
-    {LOOP_SIGMOID, sigmoidl, -87, 100, 2, -700, 720, 1e-15},
+    {LOOP_EXP, expl, -110, 90, 1.1, -720, 711, 1e-15, 0},
+    {LOOP_EXPM1, expm1l, -110, 90, 2, -720, 711, 1e-15, 0},
+    {LOOP_LOG, logl, 1e-44, 3e38, 1.5, 1e-320, 1e308, 1e-15, 0},
+    {LOOP_LOG, logl, 0.5, 2, 1.5, 0.5, 2, 1e-15, 0},
+    {LOOP_LOG1P, log1pl, -1, 1e30, 3, -1, 1e300, 2e-15, 0},
+    {LOOP_LOG1P, log1pl, -0.9, 2, 3, -0.9, 2, 2e-15, 0},
+    {LOOP_SIN, sinl, -1e5, 1e5, 2, -1e5, 1e5, 1e-14, 0},
+    {LOOP_SIN, sinl, -4, 4, 2, -4, 4, 1e-15, 0},
+    {LOOP_COS, cosl, -1e5, 1e5, 2, -1e5, 1e5, 1e-14, 0},
+    {LOOP_COS, cosl, -4, 4, 2, -4, 4, 1e-15, 0},
+    {LOOP_TAN, tanl, -1e5, 1e5, 4, -1e5, 1e5, 1e-14, 0},
+    {LOOP_ASIN, asinl, -1.01, 1.01, 3, -1.01, 1.01, 2e-15, 0},
+    {LOOP_ACOS, acosl, -1.01, 1.01, 2, -1.01, 1.01, 2e-15, 0},
+    {LOOP_ATAN, atanl, -20, 20, 3, -20, 20, 1e-15, 0},
+    {LOOP_ATAN, atanl, -1e30, 1e30, 3, -1e300, 1e300, 1e-15, 0},
+    {LOOP_SINH, sinhl, -90, 90, 2, -711, 711, 2e-15, 0},
+    {LOOP_COSH, coshl, -90, 90, 2, -711, 711, 2e-15, 0},
+    {LOOP_TANH, tanhl, -10, 10, 5.5, -21, 21, 1e-15, 0},
+    {LOOP_ASINH, asinhl, -50, 50, 4, -50, 50, 2e-15, 0},
+    {LOOP_ASINH, asinhl, -3e38, 3e38, 4, -1e308, 1e308, 2e-15, 0},
+    {LOOP_ACOSH, acoshl, 0.9, 50, 4, 0.9, 50, 2e-15, 0},
+    {LOOP_ACOSH, acoshl, 1, 3e38, 4, 1, 1e308, 2e-15, 0},
+    {LOOP_ATANH, atanhl, -1, 1, 4, -1, 1, 2e-15, 0},
+    {LOOP_ERF, erfl, -5, 5, 2, -7, 7, 1e-15, 0},
+    {LOOP_SIGMOID, sigmoidl, -87, 100, 0, -700, 720, 1e-15, 1.7e-7},
 };
 
 static void test_f32(void) {
@@ -202,7 +205,9 @@ static void test_special(void) {
                 bool circular = false;
                 for (int j = 0; j < 3; j++) circular |= claims[c].op == skipped_far[j];
                 if (circular && fabs(in) > 1e30 && isfinite(in)) continue;
-                bool good = distance(t, got, wanted) <= (single ? 4 : 1e-14);
+                /* Next to the least normal number, parts of a sum may have underflowed. */
+                bool good = distance(t, got, wanted) <= (single ? 4 : 1e-14) ||
+                            (single && fabsl(got - wanted) < 1e-5 * FLT_MIN);
                 CHECK(good);
                 if (!good)
                     printf("%s %s(%g) = %g, wanted %Lg\n", dtype_name(t),

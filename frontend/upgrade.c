@@ -143,28 +143,40 @@ static bool up_concat(importer *im, import_node *n, bool *done) {
     return true;
 }
 
+/* Gives the second operand axes of one element at its end, so that its first lies on axis `first`
+ * of the other operand. */
+static bool align_second(importer *im, import_node *n, int64_t first) {
+    const type *x = type_of(im, n, 0), *y = type_of(im, n, 1);
+    int64_t axes[TENSOR_MAX_RANK];
+    if (first < 0 || first + y->rank > x->rank)
+        return import_error(im, n, NULL, "attribute axis does not fit the operands");
+    size_t count = (size_t)(x->rank - first - y->rank);
+    if (!count) return true;
+    for (size_t i = 0; i < count; i++) axes[i] = y->rank + (int64_t)i;
+    value_id inputs[] = {n->inputs.data[1], import_ints(im, axes, count)};
+    return (n->inputs.data[1] = import_helper(im, n, "Unsqueeze", 2, inputs, 0, NULL)) != 0;
+}
+
 /* Broadcasting before opset 7: the second operand is aligned with `axis` of the first. */
 static bool up_broadcast(importer *im, import_node *n, bool *done) {
     (void)done;
     const type *x = type_of(im, n, 0), *y = type_of(im, n, 1);
     const attr *axis = import_attr(n, "axis");
-    if (axis && x && y && int_of(n, "broadcast", 0)) {
-        int64_t first = axis->i < 0 ? axis->i + x->rank : axis->i, axes[TENSOR_MAX_RANK];
-        if (first < 0 || first + y->rank > x->rank)
-            return import_error(im, n, NULL, "attribute axis does not fit the operands");
-        size_t count = (size_t)(x->rank - first - y->rank);
-        for (size_t i = 0; i < count; i++) axes[i] = y->rank + (int64_t)i;
-        if (count) {
-            value_id inputs[] = {n->inputs.data[1], import_ints(im, axes, count)};
-            value_id v = import_helper(im, n, "Unsqueeze", 2, inputs, 0, NULL);
-            if (!v) return false;
-            n->inputs.data[1] = v;
-        }
-    }
+    if (axis && x && y && int_of(n, "broadcast", 0) &&
+        !align_second(im, n, axis->i < 0 ? axis->i + x->rank : axis->i))
+        return false;
     import_drop_attr(n, "axis");
     import_drop_attr(n, "broadcast");
     import_drop_attr(n, "consumed_inputs");
     return true;
+}
+
+/* The slopes of PRelu before opset 7 are one a channel. */
+static bool up_prelu(importer *im, import_node *n, bool *done) {
+    (void)done;
+    import_drop_attr(n, "consumed_inputs");
+    const type *x = type_of(im, n, 0), *slope = type_of(im, n, 1);
+    return !x || !slope || slope->rank != 1 || x->rank < 2 || align_second(im, n, 1);
 }
 
 /* Softmax and its kin before opset 13 work on the tensor as a matrix that is split at `axis`. */
@@ -302,7 +314,7 @@ static const upgrade_row rows[] = {
     OLD_BROADCAST("Equal"),
     OLD_BROADCAST("Greater"),
     OLD_BROADCAST("Less"),
-    OLD_BROADCAST("PRelu"),
+    {"PRelu", 7, up_prelu, NULL, 0},
     {"Softmax", 13, up_softmax, NULL, 0},
     {"LogSoftmax", 13, up_softmax, NULL, 0},
     {"Hardmax", 13, up_softmax, NULL, 0},
@@ -327,7 +339,6 @@ static const upgrade_row rows[] = {
     CONSUMED("Mean"),
     CONSUMED("Min"),
     CONSUMED("Neg"),
-    CONSUMED("PRelu"),
     CONSUMED("Reciprocal"),
     CONSUMED("Relu"),
     CONSUMED("Selu"),

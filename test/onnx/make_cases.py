@@ -1,14 +1,22 @@
-"""make_cases.py OUT: write the node cases of the installed onnx package as test folders (model.onnx, test_data_set_0).
+"""make_cases.py OUT: write the cases of the installed onnx package as test folders (model.onnx, test_data_set_0).
 
-The folders are made anew when the package's version changes; a second run costs nothing.
+They are the node cases, which the package makes, and the folders and files that it holds: simple, pytorch-converted,
+pytorch-operator, light. Light models have no input data; as the package's own runner does, they get numbers that rise
+evenly from 0 to 1. The folders are made anew when the package's version or this file changes; a second run costs nothing.
 """
+import glob
+import math
 import os
 import shutil
 import sys
 import warnings
+import zlib
 
+import numpy
 import onnx
 from onnx import numpy_helper
+
+DATA = f"{os.path.dirname(onnx.__file__)}/backend/test/data"
 
 
 def to_proto(value, declared):
@@ -41,9 +49,34 @@ def write_case(folder, case):
                 write(f"{data}/{stem}_{i}.pb", to_proto(value, declared[i]).SerializeToString())
 
 
+def copy_folders(out):
+    """The folders that the package holds."""
+    for suite in ("simple", "pytorch-converted", "pytorch-operator"):
+        for name in os.listdir(f"{DATA}/{suite}"):
+            shutil.copytree(f"{DATA}/{suite}/{name}", f"{out}/{name}")
+
+
+def write_light(out):
+    """The models of well-known networks whose weights are one number repeated."""
+    for path in glob.glob(f"{DATA}/light/*.onnx"):
+        stem = path.removesuffix(".onnx")
+        data = f"{out}/{os.path.basename(stem)}/test_data_set_0"
+        os.makedirs(data)
+        shutil.copy(path, f"{data}/../model.onnx")
+        for output in glob.glob(f"{stem}_output_*.pb"):
+            shutil.copy(output, data + output.removeprefix(stem).replace("_", "/", 1))
+        graph = onnx.load(path).graph
+        weights = {tensor.name for tensor in graph.initializer}
+        for i, declared in enumerate(value for value in graph.input if value.name not in weights):
+            shape = [dim.dim_value or 1 for dim in declared.type.tensor_type.shape.dim]
+            count = math.prod(shape)
+            value = (numpy.arange(count).reshape(shape) / count).astype(numpy.float32)
+            write(f"{data}/input_{i}.pb", to_proto(value, declared).SerializeToString())
+
+
 def main(out):
-    stamp = f"{out}/VERSION"
-    if os.path.exists(stamp) and open(stamp).read() == onnx.__version__:
+    stamp, version = f"{out}/VERSION", f"{onnx.__version__} {zlib.crc32(open(__file__, 'rb').read())}"
+    if os.path.exists(stamp) and open(stamp).read() == version:
         return
     warnings.simplefilter("ignore")
     from onnx.backend.test.case.node import collect_testcases
@@ -52,8 +85,10 @@ def main(out):
     cases = collect_testcases(None)
     for case in cases:
         write_case(f"{out}/{case.name}", case)
-    write(stamp, onnx.__version__.encode())
-    print(f"{len(cases)} cases in {out}")
+    copy_folders(out)
+    write_light(out)
+    print(f"{len(os.listdir(out))} cases in {out}")
+    write(stamp, version.encode())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""run_cases.py ONNXCC CASES LIST [ARGUMENT...]: run the node cases of the onnx package through `onnxcc test`.
+"""run_cases.py ONNXCC CASES LIST [ARGUMENT...]: run the cases of the onnx package through `onnxcc test`.
 
 LIST names the cases that do not pass yet, one a line; they count as skipped. A case that fails and is not on it is a
 failure: what has passed once may not fall back. Arguments go to `onnxcc test`: `--target c` runs the cases by way of C.

@@ -18,22 +18,27 @@ _Static_assert((int)LOOP_STATUS_BAD_SHAPE == (int)ONNXCC_ERROR_BAD_SHAPE &&
 
 /* ---- buffers ---- */
 
+uint32_t build_add_buffer(builder *b, program_buffer made) {
+    list_push(b->a, &b->p->buffers, made);
+    list_push(b->a, &b->life, ((lifetime){UINT32_MAX, 0}));
+    return (uint32_t)b->p->buffers.count - 1;
+}
+
 uint32_t build_buffer(builder *b, value_id v) {
     if (b->buffer_of[v] != NO_BUFFER) return b->buffer_of[v];
     const value *val = graph_value(b->g, v);
+    /* Strings point elsewhere: build_strings.c. */
+    bool is_weight = val->constant && val->type.dtype != DTYPE_STRING;
     program_buffer made = {.name = val->name,
                            .value = v,
-                           .place = val->constant ? PLACE_WEIGHT : PLACE_ARENA,
+                           .place = is_weight ? PLACE_WEIGHT : PLACE_ARENA,
                            .bytes = type_bytes(b->g->dims, &val->type),
                            .element_bytes = dtype_bytes(val->type.dtype)};
-    if (val->constant) {
+    if (is_weight) {
         made.data = val->constant->data;
         made.splat = val->constant->splat;
     }
-    uint32_t index = (uint32_t)b->p->buffers.count;
-    list_push(b->a, &b->p->buffers, made);
-    list_push(b->a, &b->life, ((lifetime){UINT32_MAX, 0}));
-    return b->buffer_of[v] = index;
+    return b->buffer_of[v] = build_add_buffer(b, made);
 }
 
 static void touch(builder *b, uint32_t buffer) {
@@ -272,9 +277,7 @@ static void add_outputs(builder *b, const value_id *outputs, size_t count) {
             program_buffer made = b->p->buffers.data[buffer];
             made.place = PLACE_OUTPUT;
             made.index = (uint32_t)i;
-            own = (uint32_t)b->p->buffers.count;
-            list_push(b->a, &b->p->buffers, made);
-            list_push(b->a, &b->life, ((lifetime){UINT32_MAX, 0}));
+            own = build_add_buffer(b, made);
             copy_value(b, own, buffer);
         }
         program_io io = {graph_value(b->g, v)->name, v, *graph_type(b->g, v), own};
@@ -379,6 +382,7 @@ program *program_build(graph *g, arena *a, const build_options *options) {
     b.last_use = build_last_uses(&b);
     add_inputs(&b);
     check_fixed_inputs(&b);
+    build_string_constants(&b);
     if (!build_region(&b, GRAPH_MAIN)) return NULL;
     const region *main = graph_region(g, GRAPH_MAIN);
     add_outputs(&b, main->outputs.data, main->outputs.count);

@@ -32,6 +32,11 @@ typedef struct {
 } builder;
 
 uint32_t build_buffer(builder *b, value_id v);
+uint32_t build_add_buffer(builder *b, program_buffer made);
+/* Steps that make the arrays of constant strings, at the start of the program. */
+void build_string_constants(builder *b);
+/* A weight that holds strings as offsets and bytes (see build_strings.c), for runtime functions. */
+uint32_t build_string_table(builder *b, const char *name, const blob_string *strings, size_t count);
 program_step *build_step(builder *b, program_step_kind kind, const char *label,
                          const uint32_t *args, uint32_t arg_count);
 bool build_region(builder *b, region_id r);

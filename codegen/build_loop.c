@@ -16,10 +16,7 @@ static uint32_t make_buffer(builder *b, const char *name, const type *t) {
                            .place = PLACE_ARENA,
                            .bytes = type_bytes(b->g->dims, t),
                            .element_bytes = dtype_bytes(t->dtype)};
-    uint32_t index = (uint32_t)b->p->buffers.count;
-    list_push(b->a, &b->p->buffers, made);
-    list_push(b->a, &b->life, ((lifetime){UINT32_MAX, 0}));
-    return index;
+    return build_add_buffer(b, made);
 }
 
 /* The bool that is true. */

@@ -8,6 +8,7 @@ static bool is_number(dtype t) {
 
 /* Types of the operands of an operation, apart from their being equal. */
 static const char *operand_error(loop_op op, dtype t) {
+    if (op == LOOP_SELECT && t == DTYPE_STRING) return NULL; /* moved, not looked at */
     if (op == LOOP_EQ || op == LOOP_NE || op == LOOP_CAST || op == LOOP_SELECT)
         return is_number(t) || t == DTYPE_BOOL ? NULL : "takes numbers or bool";
     if (op == LOOP_SHL || op == LOOP_SHR) return dtype_is_integer(t) ? NULL : "takes integers";

@@ -508,14 +508,17 @@ void lower_write(lower *l, value_id v, const loop_expr *index, loop_expr value) 
     l->bound = 0;
 }
 
-/* Kernels work on numbers; false and a diagnostic if the node reads or makes something else. */
-static bool computes_numbers(graph *g, node_id n) {
+/* Kernels work on numbers, and move strings; false and a diagnostic if the node reads or makes
+ * something else. */
+static bool is_lowerable(graph *g, node_id n) {
     const node *nd = graph_node(g, n);
     for (uint32_t i = 0; i < nd->input_count + nd->output_count; i++) {
         value_id v = i < nd->input_count ? nd->inputs[i] : nd->outputs[i - nd->input_count];
         if (!v) continue;
         const type *t = graph_type(g, v);
-        if (t->kind == TYPE_TENSOR && dtype_class_of(t->dtype) != DTYPE_CLASS_OTHER) continue;
+        bool moved = t->dtype == DTYPE_STRING && (nd->op->flags & OP_OPAQUE);
+        if (t->kind == TYPE_TENSOR && (moved || dtype_class_of(t->dtype) != DTYPE_CLASS_OTHER))
+            continue;
         return op_error(g, n, NULL, "it cannot be compiled for values of this type (%s)",
                         t->kind == TYPE_TENSOR ? dtype_name(t->dtype) : "no tensor");
     }
@@ -533,7 +536,7 @@ loop_kernel *lower_group(graph *g, arena *a, const char *name, const node_id *no
                .output_count = output_count,
                .output_buffers = ARENA_ARRAY(a, loop_buf, output_count)};
     for (size_t i = 0; i < node_count; i++)
-        if (!computes_numbers(g, nodes[i])) return NULL;
+        if (!is_lowerable(g, nodes[i])) return NULL;
     push_frame(&l, (frame){.kind = FRAME_ROOT});
     for (size_t i = 0; i < output_count; i++)
         l.output_buffers[i] = add_parameter(&l, outputs[i], LOOP_SPACE_OUTPUT);

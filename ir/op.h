@@ -16,11 +16,12 @@ enum {
                          broadcasting): may be fused anywhere */
     OP_MOVEMENT = 2, /* outputs are elements of inputs, or constants, in another place: an `element`
                         without arithmetic */
-    OP_COMMUTATIVE = 4,  /* of its two inputs */
-    OP_EFFECT = 8,       /* not to be folded, merged or moved: random numbers */
-    OP_ANCHOR = 16,      /* has a `nest`; a fusion group holds at most one. A nest without it is a
-                            kernel of its own: it reads back what it writes */
-    OP_EXPAND_EARLY = 32 /* expanded before all other passes rather than at lowering */
+    OP_COMMUTATIVE = 4,   /* of its two inputs */
+    OP_EFFECT = 8,        /* not to be folded, merged or moved: random numbers */
+    OP_ANCHOR = 16,       /* has a `nest`; a fusion group holds at most one. A nest without it is a
+                             kernel of its own: it reads back what it writes */
+    OP_EXPAND_EARLY = 32, /* expanded before all other passes rather than at lowering */
+    OP_OPAQUE = 64        /* copies elements without looking at them: they may be strings */
 };
 
 struct op_def {

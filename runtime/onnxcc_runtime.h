@@ -29,6 +29,15 @@ typedef enum {
 /* "ok", "null pointer", ...; never NULL. */
 const char *onnxcc_status_name(int status);
 
+/* An element of a string tensor: `length` bytes (UTF-8, no NUL at the end; NULs within are bytes
+ * like others). `data` may be NULL where `length` is 0. What inputs point to stays the caller's;
+ * what results point to lies in the inputs, in the library's constants or in the arena, and is good
+ * until these change. */
+typedef struct {
+    const char *data;
+    size_t length;
+} onnxcc_string;
+
 /* What the kernels of one call share; the first word of every frame points to it. */
 typedef struct {
     int32_t status; /* the first error that a kernel met */

@@ -58,7 +58,9 @@ static void fill_random(dtype t, void *data, size_t count, uint64_t *state) {
     for (size_t i = 0; i < count; i++) {
         uint64_t r = next_random(state) >> 40;
         double unit = (double)r / (double)(1 << 24);
-        if (t == DTYPE_F32)
+        if (t == DTYPE_STRING)
+            ((blob_string *)data)[i] = (blob_string){r & 1 ? "one" : "zero", r & 1 ? 3 : 4};
+        else if (t == DTYPE_F32)
             ((float *)data)[i] = (float)unit;
         else if (t == DTYPE_F64)
             ((double *)data)[i] = unit;

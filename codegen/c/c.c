@@ -131,11 +131,28 @@ static const char *join(const part_list *parts, arena *a, size_t *length) {
     return text;
 }
 
-static const char *status_source(void) {
-    for (size_t i = 0; i < runtime_file_count; i++)
-        if (strcmp(runtime_files[i].name, "onnxcc_status.o") == 0) return runtime_files[i].source;
-    assert(!"the runtime has onnxcc_status.c");
-    return "";
+/* A file of the runtime, weak where the compiler can say so: several models' files may be linked
+ * together. `function` is what it defines. */
+static void add_runtime(arena *a, part_list *parts, const char *file, const char *function) {
+    size_t i = 0;
+    while (i < runtime_file_count && strcmp(runtime_files[i].name, file) != 0) i++;
+    assert(i < runtime_file_count && "the runtime has the file");
+    add_text(a, parts, arena_printf(a, "\n#ifdef __GNUC__\n#pragma weak %s\n#endif\n", function));
+    add_text(a, parts, runtime_files[i].source);
+}
+
+/* The runtime functions that the steps call, each once. */
+static void add_callees(const program_step *s, arena *a, part_list *parts, bool *added) {
+    for (; s; s = s->next) {
+        for (size_t i = 0; s->kind == STEP_RUNTIME && i < runtime_file_count; i++) {
+            const char *file = arena_printf(a, "%s.o", s->callee);
+            if (added[i] || strcmp(runtime_files[i].name, file) != 0) continue;
+            added[i] = true;
+            add_runtime(a, parts, file, s->callee);
+        }
+        add_callees(s->body, a, parts, added);
+        add_callees(s->otherwise, a, parts, added);
+    }
 }
 
 c_source c_write(const program *p, bool weights_in_file, arena *a) {
@@ -160,11 +177,9 @@ c_source c_write(const program *p, bool weights_in_file, arena *a) {
                           p->name, p->name, p->name));
     add_text(a, &parts, text_finish(&m));
     if (!weights_in_file) add_weights(p, needed, a, &parts);
+    add_callees(p->steps, a, &parts, ARENA_ARRAY(a, bool, runtime_file_count));
     add_text(a, &parts, c_entry(p, names, used, weights_in_file, a));
-    add_text(a, &parts,
-             "\n#ifdef __GNUC__ /* several models' files may be linked together */\n"
-             "#pragma weak onnxcc_status_name\n#endif\n");
-    add_text(a, &parts, status_source());
+    add_runtime(a, &parts, "onnxcc_status.o", "onnxcc_status_name");
     out.text = join(&parts, a, &out.bytes);
     return out;
 }

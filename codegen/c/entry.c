@@ -216,7 +216,6 @@ static void put_runtime(entry_writer *w, const program_step *s) {
     for (uint32_t i = 0; i < s->constant_count; i++)
         line(w, "frame[%" PRIu32 "] = INT64_C(%" PRId64 ");", word++, s->constants[i]);
     if (word > w->frame_words) w->frame_words = word;
-    line(w, "void %s(const int64_t *, int64_t, int64_t);", s->callee);
     line(w, "%s(frame, 0, 1);", s->callee);
 }
 

@@ -94,10 +94,14 @@ emit_value access_to_memory(kernel_emitter *e, dtype t, emit_value v) {
 
 /* ---- plain memory ---- */
 
+/* Elements of more than a word (strings) are aligned to a word. */
+static unsigned alignment(dtype t) {
+    return dtype_bytes(t) < 8 ? (unsigned)dtype_bytes(t) : 8;
+}
+
 static void describe(kernel_emitter *e, LLVMValueRef access, const emit_buffer *b, dtype t) {
     LLVMContextRef c = e->m->context;
-    if (LLVMIsALoadInst(access) || LLVMIsAStoreInst(access))
-        LLVMSetAlignment(access, (unsigned)dtype_bytes(t));
+    if (LLVMIsALoadInst(access) || LLVMIsAStoreInst(access)) LLVMSetAlignment(access, alignment(t));
     if (!b->scope) return;
     LLVMSetMetadata(access, LLVMGetMDKindIDInContext(c, "alias.scope", 11),
                     LLVMMetadataAsValue(c, b->scope));
@@ -145,7 +149,7 @@ static emit_value load_masked(kernel_emitter *e, loop_buf buf, emit_value p, LLV
     dtype t = loop_buffer_of(e->k, buf)->type;
     LLVMTypeRef vector = emit_lanes_type(e, emit_memory_type(e->m, t), true);
     LLVMValueRef v = call_masked(e, "llvm.masked.load", vector, NULL, p.v, mask,
-                                 LLVMConstNull(vector), (unsigned)dtype_bytes(t));
+                                 LLVMConstNull(vector), alignment(t));
     describe(e, v, &e->buffers[buf], t);
     return (emit_value){v, true, LEVEL_HERE};
 }
@@ -323,7 +327,7 @@ void emit_store(kernel_emitter *e, const loop_stmt *s) {
             return;
         }
         LLVMValueRef call = call_masked(e, "llvm.masked.store", LLVMTypeOf(v.v), v.v, p.v, e->mask,
-                                        NULL, (unsigned)bytes);
+                                        NULL, alignment(t));
         describe(e, call, &e->buffers[s->buf], t);
     } else {
         store_by_lane(e, s->buf, flat, v);

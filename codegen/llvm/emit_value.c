@@ -146,7 +146,7 @@ static LLVMValueRef build_load(kernel_emitter *e, const emit_made *n) {
                     : scalar == e->m->f64                          ? 64
                                                                    : 32;
     if (scalar == e->m->pointer) bits = 64;
-    LLVMSetAlignment(v, bits / 8);
+    LLVMSetAlignment(v, bits < 64 ? bits / 8 : 8); /* strings are aligned to a word */
     LLVMSetMetadata(v, LLVMGetMDKindIDInContext(c, "invariant.load", 14),
                     LLVMMetadataAsValue(c, LLVMMDNodeInContext2(c, NULL, 0)));
     return v;

@@ -1,6 +1,7 @@
 /* jit.c: compiled objects, linked into this process by ORC. */
 #include "codegen/llvm/backend.h"
 #include "codegen/llvm/compile.h"
+#include "codegen/package/runtime_files.h"
 
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
@@ -41,15 +42,41 @@ static bool begin_jit(llvm_jit *j, diag *d) {
     return true;
 }
 
+static bool add_object(llvm_jit *j, LLVMMemoryBufferRef object, diag *d) {
+    LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(j->lljit);
+    return report(d, LLVMOrcLLJITAddObjectFile(j->lljit, library, object));
+}
+
+/* The objects of the runtime that a library would hold. */
+static bool add_runtime(llvm_jit *j, const backend_modules *b, diag *d) {
+    bool ok = true;
+    for (size_t f = 0; f < runtime_file_count; f++) {
+        const runtime_file *file = &runtime_files[f];
+        bool needed = false;
+        for (size_t i = 0; i < b->modules.count; i++) {
+            LLVMMemoryBufferRef object = b->modules.data[i].object;
+            needed |=
+                runtime_file_is_needed(file, LLVMGetBufferStart(object), LLVMGetBufferSize(object));
+        }
+        if (needed)
+            ok &= add_object(j,
+                             LLVMCreateMemoryBufferWithMemoryRangeCopy(
+                                 (const char *)file->object,
+                                 (size_t)(file->object_end - file->object), file->name),
+                             d);
+    }
+    return ok;
+}
+
 /* Compiles the modules and links them; frees them in any case. */
 static bool link_modules(llvm_jit *j, backend_modules *b, const llvm_options *o, diag *d) {
     bool ok = backend_compile(b, o, false, d) && begin_jit(j, d);
     if (ok) j->code_bytes = backend_code_bytes(b);
+    ok = ok && add_runtime(j, b, d);
     for (size_t i = 0; ok && i < b->modules.count; i++) {
         LLVMMemoryBufferRef object = b->modules.data[i].object;
         b->modules.data[i].object = NULL;
-        ok = report(
-            d, LLVMOrcLLJITAddObjectFile(j->lljit, LLVMOrcLLJITGetMainJITDylib(j->lljit), object));
+        ok = add_object(j, object, d);
     }
     backend_free(b);
     return ok;

@@ -72,15 +72,18 @@ static bool write_weight_file(package *k) {
 
 /* ---- the library ---- */
 
+bool runtime_file_is_needed(const runtime_file *f, const void *object, size_t bytes) {
+    return memmem(object, bytes, f->name, strlen(f->name) - strlen(".o")) != NULL;
+}
+
 /* What the generated code calls, and what its callers may: status names and the pool. The others
  * would only be weight, and the one that tells processors apart keeps its answer in a variable. */
 static bool is_wanted(const package_content *p, const runtime_file *f) {
     static const char *const always[] = {"onnxcc_status.o", "onnxcc_pool.o"};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
         if (strcmp(f->name, always[i]) == 0) return true;
-    size_t stem = strlen(f->name) - strlen(".o");
     for (size_t i = 0; i < p->object_count; i++)
-        if (memmem(p->objects[i].data, p->objects[i].bytes, f->name, stem)) return true;
+        if (runtime_file_is_needed(f, p->objects[i].data, p->objects[i].bytes)) return true;
     return false;
 }
 

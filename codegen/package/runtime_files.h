@@ -4,6 +4,7 @@
 #ifndef ONNXCC_CODEGEN_PACKAGE_RUNTIME_FILES_H
 #define ONNXCC_CODEGEN_PACKAGE_RUNTIME_FILES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 extern const char runtime_header[];
@@ -17,5 +18,8 @@ typedef struct {
 
 extern const runtime_file runtime_files[];
 extern const size_t runtime_file_count;
+
+/* Whether an object names what the file defines: functions begin with the name of their file. */
+bool runtime_file_is_needed(const runtime_file *f, const void *object, size_t bytes);
 
 #endif

@@ -287,7 +287,8 @@ static int64_t put_locals(text_printer *p) {
         text_put_indent(p);
         if (shared && d->shared_prefix) text_put(p, d->shared_prefix);
         if (text_is_scalar(p, b))
-            text_putf(p, "%s %s = 0;\n", text_type(x->type), name);
+            text_putf(p, "%s %s = %s;\n", text_type(x->type), name,
+                      x->type == DTYPE_STRING ? "{0, 0}" : "0");
         else
             text_putf(p, "%s %s[%lld];\n", text_type(x->type), name, (long long)size);
         if (d->array_pragma && x->space == LOOP_SPACE_TILE && !text_is_scalar(p, b)) {

@@ -130,6 +130,8 @@ static bool infer_scatter(graph *g, node_id n) {
     bool found = false;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) found |= strcmp(known[i], how) == 0;
     if (!found) return op_error(g, n, NULL, "attribute reduction is \"%s\"", how);
+    if (x.dtype == DTYPE_STRING && strcmp(how, "none") != 0)
+        return op_error(g, n, NULL, "strings cannot be reduced (%s)", how);
     op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, x.dims));
     return true;
 }
@@ -301,10 +303,13 @@ static loop_expr element_tensor_scatter(lower *l, node_id n, uint32_t output,
 }
 
 #define MOVE(op, infer_hook, element_hook)                                                         \
-    { .domain = "", .name = op, .flags = OP_MOVEMENT, .infer = infer_hook, .element = element_hook }
+    {                                                                                              \
+        .domain = "", .name = op, .flags = OP_MOVEMENT | OP_OPAQUE, .infer = infer_hook,           \
+        .element = element_hook                                                                    \
+    }
 /* Not an anchor: the result is read back while it is made, so nothing may be fused into it. */
 #define SCATTER(op, infer_hook, nest_hook)                                                         \
-    { .domain = "", .name = op, .infer = infer_hook, .nest = nest_hook }
+    { .domain = "", .name = op, .flags = OP_OPAQUE, .infer = infer_hook, .nest = nest_hook }
 
 const op_def ops_gather[] = {
     MOVE("Gather", infer_gather, element_gather),

@@ -220,7 +220,11 @@ static loop_expr element_one_hot(lower *l, node_id n, uint32_t output, const loo
 const op_def ops_generate[] = {
     MADE("ConstantOfShape", infer_constant_of_shape, element_constant_of_shape),
     MADE("EyeLike", infer_eye_like, element_eye_like),
-    MADE("OneHot", infer_one_hot, element_one_hot),
+    {.domain = "",
+     .name = "OneHot",
+     .flags = OP_MOVEMENT | OP_OPAQUE,
+     .infer = infer_one_hot,
+     .element = element_one_hot},
     MADE("Range", infer_range, element_range),
     MADE("Shape", infer_shape, element_shape),
     MADE("Size", infer_size, element_size),

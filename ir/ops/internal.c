@@ -51,7 +51,7 @@ const op_def ops_internal[] = {
      .nest = nest_linear},
     {.domain = OP_INTERNAL,
      .name = "Reorder",
-     .flags = OP_MOVEMENT,
+     .flags = OP_MOVEMENT | OP_OPAQUE,
      .infer = infer_reorder,
      .element = element_reorder},
 };

@@ -391,12 +391,15 @@ static loop_expr element_depth(lower *l, node_id n, uint32_t output, const loop_
 }
 
 #define MOVE(op, infer_hook, element_hook)                                                         \
-    { .domain = "", .name = op, .flags = OP_MOVEMENT, .infer = infer_hook, .element = element_hook }
+    {                                                                                              \
+        .domain = "", .name = op, .flags = OP_MOVEMENT | OP_OPAQUE, .infer = infer_hook,           \
+        .element = element_hook                                                                    \
+    }
 
 const op_def ops_movement[] = {
     {.domain = "",
      .name = "Concat",
-     .flags = OP_ANCHOR,
+     .flags = OP_ANCHOR | OP_OPAQUE,
      .infer = infer_concat,
      .nest = nest_concat},
     MOVE("DepthToSpace", infer_depth, element_depth),

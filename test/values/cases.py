@@ -1,0 +1,61 @@
+"""cases.py: ONNX test folders made on the spot, and run by jit, library and target c."""
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+WAYS = [["--via", "jit"], ["--via", "library"], ["--target", "c"]]
+
+
+def strings(nested):
+    return np.array(nested, dtype=object)
+
+
+def element_type(array):
+    return TensorProto.STRING if array.dtype == object else helper.np_dtype_to_tensor_dtype(array.dtype)
+
+
+def value_info(name, array, shape=True):
+    return helper.make_tensor_value_info(name, element_type(array), array.shape if shape else None)
+
+
+class Cases:
+    def __init__(self, onnxcc):
+        self.onnxcc, self.folder, self.names = onnxcc, tempfile.mkdtemp(), []
+
+    def add(self, name, nodes, inputs, outputs, constants=None, expected=None, opset=20):
+        """`outputs` maps names to results, or to None where the reference evaluator computes them."""
+        initializers = [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()]
+        untyped = [onnx.ValueInfoProto(name=k) for k in outputs]
+        graph = helper.make_graph(nodes, name, [value_info(k, v) for k, v in inputs.items()], untyped, initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+        if expected is None:
+            expected = [np.asarray(v) for v in ReferenceEvaluator(model).run(None, inputs)]
+        expected = [v.astype(object) if v.dtype.kind in "US" else v for v in expected]
+        for info, array in zip(graph.output, expected):
+            info.CopyFrom(value_info(info.name, array, shape=False))
+        del model.graph.output[:]
+        model.graph.output.extend(graph.output)
+        data = f"{self.folder}/{name}/test_data_set_0"
+        os.makedirs(data)
+        onnx.save(model, f"{self.folder}/{name}/model.onnx")
+        for kind, arrays in (("input", inputs.values()), ("output", expected)):
+            for i, array in enumerate(arrays):
+                with open(f"{data}/{kind}_{i}.pb", "wb") as f:
+                    f.write(numpy_helper.from_array(array).SerializeToString())
+        self.names.append(f"{self.folder}/{name}")
+
+    def run(self):
+        passed = failed = 0
+        for way in WAYS:
+            result = subprocess.run([self.onnxcc, "test", "--quiet", *way, *self.names], capture_output=True, text=True)
+            last = result.stdout.strip().split("\n")[-1].split()
+            sys.stdout.write(" ".join(way) + "\n" + result.stdout + result.stderr)
+            passed, failed = passed + int(last[0]), failed + int(last[2])
+        print(f"{passed} passed, {failed} failed")
+        return 1 if failed else 0

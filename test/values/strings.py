@@ -1,0 +1,52 @@
+"""strings.py ONNXCC: tensors of strings through inputs, outputs, constants and operators that move elements."""
+import sys
+
+import numpy as np
+from cases import Cases, strings, value_info
+from onnx import helper, numpy_helper
+
+X = strings([["a", "bb", ""], ["dééd", "e\0e", "xyz" * 30]])
+node = helper.make_node
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+def branch(name, op, source, constants=()):
+    return helper.make_graph([node(op, [source], [name])], name, [], [value_info(name, X)], list(constants))
+
+
+def add_movement(c):
+    c.add("identity", [node("Identity", ["x"], ["y"])], {"x": X}, ["y"])
+    c.add("transpose", [node("Transpose", ["x"], ["y"])], {"x": X}, ["y"])
+    c.add("gather", [node("Gather", ["x", "i"], ["y"], axis=1)], {"x": X, "i": ints(2, 0, -1)}, ["y"])
+    c.add("gather_nd", [node("GatherND", ["x", "i"], ["y"])], {"x": X, "i": np.array([[1, 2], [0, 1]])}, ["y"])
+    c.add("split", [node("Split", ["x"], ["y", "z"], num_outputs=2, axis=1)], {"x": X}, ["y", "z"])
+    c.add("reshape_slice", [node("Reshape", ["x", "s"], ["r"]), node("Slice", ["r", "b", "e"], ["y"])],
+          {"x": X}, ["y"], {"s": ints(6), "b": ints(1), "e": ints(4)})
+    c.add("tile_expand", [node("Tile", ["x", "r"], ["t"]), node("Unsqueeze", ["t", "a"], ["u"]),
+                          node("Expand", ["u", "s"], ["y"])],
+          {"x": X}, ["y"], {"r": ints(1, 2), "a": ints(0), "s": ints(2, 2, 6)})
+    c.add("scatter_elements", [node("ScatterElements", ["x", "i", "u"], ["y"], axis=1)],
+          {"x": X, "i": np.array([[2], [1]]), "u": strings([["new"], ["newer"]])}, ["y"])
+    c.add("one_hot", [node("OneHot", ["i", "d", "v"], ["y"])], {"i": ints(1, 0), "v": strings(["off", "on"])}, ["y"],
+          {"d": np.array(2)}, [strings([["off", "on"], ["on", "off"]])])
+
+
+def add_constants(c):
+    c.add("constant_output", [node("Identity", ["k"], ["y"])], {"x": X}, ["y"], {"k": strings(["one", "", "three"])})
+    c.add("concat", [node("Concat", ["x", "k"], ["y"], axis=1)], {"x": X}, ["y"], {"k": strings([["k"], ["long" * 40]])})
+    c.add("where", [node("Where", ["c", "x", "k"], ["y"])], {"c": np.array([[True], [False]]), "x": X}, ["y"],
+          {"k": strings(["other"])})
+    own = numpy_helper.from_array(X[:, ::-1].copy(), "k")
+    for taken in (True, False):
+        c.add(f"if_{taken}", [node("If", ["c"], ["y"], then_branch=branch("a", "Identity", "x"),
+                                   else_branch=branch("b", "Identity", "k", [own]))],
+              {"c": np.array(taken), "x": X}, ["y"])
+
+
+cases = Cases(sys.argv[1])
+add_movement(cases)
+add_constants(cases)
+sys.exit(cases.run())

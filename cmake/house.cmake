@@ -52,3 +52,10 @@ function(onnxcc_add_fuzzer name)
   add_executable(fuzz_${name} ${arg_SOURCES})
   target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBRARIES} -fsanitize=fuzzer)
 endfunction()
+
+# onnxcc_levels(VARIABLE): the instruction sets of the target table (codegen/target.c), for tests that force each of them.
+function(onnxcc_levels variable)
+  file(STRINGS ${CMAKE_SOURCE_DIR}/codegen/target.c names REGEX "\\.name = \"x86-")
+  list(TRANSFORM names REPLACE ".*\"(x86-[^\"]*)\".*" "\\1")
+  set(${variable} ${names} PARENT_SCOPE)
+endfunction()

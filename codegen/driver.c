@@ -97,7 +97,7 @@ bool driver_open(driver *d, const char *path, const driver_options *options) {
 static bool evaluate(void *user, graph *g, const value_id *values, size_t count, blob *data) {
     driver *d = user;
     target_machine here = d->machine;
-    if (!here.cpu) target_find("native", &here);
+    if (!here.cpu || !target_runs_here(&here)) target_find("native", &here);
     build_options o = {.name = "fold", .machine = &here, .optimize = 1};
     program *p = program_build_values(g, d->memory, &o, values, count);
     instance *i =
@@ -149,8 +149,16 @@ bool driver_compile(driver *d, const char *path, const driver_options *options) 
     return driver_open(d, path, options) && driver_optimize(d) && driver_build(d);
 }
 
+/* Code for other processors is compiled, but not run. */
+static bool can_run(driver *d) {
+    return target_runs_here(&d->machine) ||
+           diag_error(&d->diag, NULL, NULL, "run it with --target native",
+                      "this processor lacks instructions of %s", d->machine.name);
+}
+
 instance *driver_jit(driver *d) {
     if (is_c(d)) return driver_library(d);
+    if (!can_run(d)) return NULL;
     double begin = now();
     instance *i =
         llvm_jit_instance(d->program, &d->machine, (llvm_options){.optimize = d->options->optimize},
@@ -258,6 +266,7 @@ static bool link_shared(driver *d, const char *folder, const char *out) {
 }
 
 instance *driver_library(driver *d) {
+    if (!can_run(d)) return NULL;
     const char *temporary = getenv("TMPDIR");
     char *folder =
         arena_printf(d->memory, "%s/onnxcc.XXXXXX", temporary && *temporary ? temporary : "/tmp");

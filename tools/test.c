@@ -10,7 +10,9 @@
 static const char help[] =
     "usage: onnxcc test FOLDER... [options]\n\n"
     "Compiles FOLDER/model.onnx, runs it on every FOLDER/test_data_set_N and compares with the\n"
-    "expected outputs. The last line is `N passed, N failed, N skipped`.\n\n"
+    "expected outputs. The last line is `N passed, N failed, N skipped`; what this processor "
+    "cannot\n"
+    "run is skipped.\n\n"
     "  --via jit|library    run in memory (default), or link the written library and load it\n"
     "  --pin                fix every symbolic dimension to the size in the test data, and where "
     "shapes\n"
@@ -101,6 +103,18 @@ static bool run_folder(driver *d, const char *folder, const test_options *o) {
     return ok;
 }
 
+static bool runs_here(const test_options *o) {
+    target_machine machine;
+    return target_find(o->compile.driver.target, &machine) && target_runs_here(&machine);
+}
+
+static int skip_all(const tool_list *folders, const char *target) {
+    for (size_t i = 0; i < folders->count; i++)
+        printf("SKIP %s: this processor lacks instructions of %s\n", folders->items[i], target);
+    printf("0 passed, 0 failed, %zu skipped\n", folders->count);
+    return EXIT_DONE;
+}
+
 static int run(int argc, char **argv) {
     test_options o = {.via = "jit"};
     const char *rtol = "1e-3", *atol = "-1", *threads = "1";
@@ -120,6 +134,7 @@ static int run(int argc, char **argv) {
     if ((status = tool_compile_finish(&tool_test, &o.compile))) return status;
     o.rtol = strtod(rtol, NULL);
     o.atol = strtod(atol, NULL);
+    if (!runs_here(&o)) return skip_all(&folders, o.compile.driver.target);
     int passed = 0, failed = 0;
     for (size_t i = 0; i < folders.count; i++) {
         driver d = {0};

@@ -70,28 +70,10 @@ program_step *build_step(builder *b, program_step_kind kind, const char *label,
     return s;
 }
 
-/* A constant extent or an expression over dimension symbols, back as a dimension. */
-static dim dim_of_extent(builder *b, const loop_kernel *k, loop_expr e) {
-    loop_node n = *loop_get(k, e);
-    dim_table *t = b->g->dims;
-    if (n.op == LOOP_CONST) return dim_const(t, n.i);
-    if (n.op == LOOP_DIM) return dim_from_symbol(t, (dim_symbol)n.i);
-    dim x = dim_of_extent(b, k, n.args[0]), y = dim_of_extent(b, k, n.args[1]);
-    switch (n.op) {
-    case LOOP_ADD: return dim_add(t, x, y);
-    case LOOP_SUB: return dim_sub(t, x, y);
-    case LOOP_MUL: return dim_mul(t, x, y);
-    case LOOP_FLOORDIV: return dim_floordiv(t, x, y);
-    case LOOP_MOD: return dim_mod(t, x, y);
-    case LOOP_MIN: return dim_min(t, x, y);
-    default: assert(n.op == LOOP_MAX); return dim_max(t, x, y);
-    }
-}
-
 static dim parallel_iterations(builder *b, const loop_kernel *k) {
     const loop_stmt *s = k->body;
     if (!s || s->next || s->kind != LOOP_STMT_FOR || s->loop != LOOP_PARALLEL) return DIM_NONE;
-    return dim_of_extent(b, k, s->extent);
+    return build_dim_of(b->g->dims, k, s->extent);
 }
 
 /* The kernel's number in the program: an equal one if there is one already. */
@@ -103,7 +85,9 @@ static uint32_t intern_kernel(builder *b, loop_kernel *k, build_cost cost) {
     for (size_t i = 0; i < b->kernel_texts.count; i++)
         if (strcmp(b->kernel_texts.data[i], text) == 0) return (uint32_t)i;
     list_push(b->a, &b->kernel_texts, text);
-    list_push(b->a, &b->p->kernels, ((program_kernel){k, cost.flops, cost.bytes}));
+    program_kernel made = {k, dim_eval(b->g->dims, cost.flops, b->nominal),
+                           dim_eval(b->g->dims, cost.bytes, b->nominal), cost.flops, cost.bytes};
+    list_push(b->a, &b->p->kernels, made);
     return (uint32_t)b->p->kernels.count - 1;
 }
 
@@ -123,7 +107,7 @@ static void call_kernel(builder *b, loop_kernel *k, const char *label, const val
         args[arg_count++] = build_buffer(b, v);
     }
     if (b->options->inspect) b->options->inspect(b->options->user, k);
-    build_cost cost = build_kernel_cost(k, b->nominal);
+    build_cost cost = build_kernel_cost(k);
     (b->options->optimize ? b->options->machine->schedule : schedule_plain)(k, b->options->machine);
     loop_decompose(k);
     dim iterations = parallel_iterations(b, k);
@@ -311,7 +295,12 @@ static void place_arena(builder *b) {
                                          .last = b->life.data[i].last};
     }
     plan_result r = plan_make(b->a, b->g->dims, planned, count, b->nominal);
-    for (size_t i = 0; i < count; i++) p->buffers.data[which[i]].offset = planned[i].offset;
+    for (size_t i = 0; i < count; i++) {
+        program_buffer *buffer = &p->buffers.data[which[i]];
+        buffer->offset = planned[i].offset;
+        buffer->first = planned[i].first;
+        buffer->last = planned[i].last;
+    }
     p->arena_bytes = r.arena_bytes;
     p->live_bytes = r.live;
     p->live_count = r.live_count;

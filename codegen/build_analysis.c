@@ -197,30 +197,28 @@ void build_reuse_inputs(builder *b, node_id n, loop_kernel *k, const value_id *i
 
 /* ---- cost ---- */
 
-typedef struct {
-    const loop_kernel *k;
-    const int64_t *nominal;
-    bool *counted; /* expressions, of the statement at hand */
-} cost_scan;
-
-/* The value of an integer expression at nominal symbols, loop variables at zero. */
-static int64_t nominal_value(const cost_scan *c, loop_expr e) {
-    const loop_node *n = loop_get(c->k, e);
-    if (n->op == LOOP_CONST) return n->i;
-    if (n->op == LOOP_DIM) return c->nominal[n->i];
-    if (n->op == LOOP_VAR || n->op == LOOP_LOAD || n->arg_count != 2) return 0;
-    int64_t x = nominal_value(c, n->args[0]), y = nominal_value(c, n->args[1]);
-    switch (n->op) {
-    case LOOP_ADD: return x + y;
-    case LOOP_SUB: return x - y;
-    case LOOP_MUL: return x * y;
-    case LOOP_FLOORDIV: return y ? x / y : 0;
-    case LOOP_MOD: return y ? x % y : 0;
-    case LOOP_MIN: return x < y ? x : y;
-    case LOOP_MAX: return x > y ? x : y;
-    default: return 0;
+dim build_dim_of(dim_table *t, const loop_kernel *k, loop_expr e) {
+    const loop_node n = *loop_get(k, e);
+    if (n.op == LOOP_CONST) return dim_const(t, n.i);
+    if (n.op == LOOP_DIM) return dim_from_symbol(t, (dim_symbol)n.i);
+    if (n.op == LOOP_LOAD || n.arg_count != 2) return dim_const(t, 0);
+    dim x = build_dim_of(t, k, n.args[0]), y = build_dim_of(t, k, n.args[1]);
+    switch (n.op) {
+    case LOOP_ADD: return dim_add(t, x, y);
+    case LOOP_SUB: return dim_sub(t, x, y);
+    case LOOP_MUL: return dim_mul(t, x, y);
+    case LOOP_FLOORDIV: return dim_low(t, y) > 0 ? dim_floordiv(t, x, y) : dim_const(t, 0);
+    case LOOP_MOD: return dim_low(t, y) > 0 ? dim_mod(t, x, y) : dim_const(t, 0);
+    case LOOP_MIN: return dim_min(t, x, y);
+    case LOOP_MAX: return dim_max(t, x, y);
+    default: return dim_const(t, 0);
     }
 }
+
+typedef struct {
+    const loop_kernel *k;
+    bool *counted; /* expressions, of the statement at hand */
+} cost_scan;
 
 /* Floating-point operations of one evaluation; a fused multiply-add counts as two. */
 static int64_t count_flops(cost_scan *c, loop_expr e) {
@@ -236,29 +234,32 @@ static int64_t count_flops(cost_scan *c, loop_expr e) {
     return flops;
 }
 
-static int64_t cost_of_block(cost_scan *c, const loop_stmt *s) {
-    int64_t flops = 0;
+static dim cost_of_block(cost_scan *c, const loop_stmt *s) {
+    dim_table *t = c->k->dims;
+    dim flops = dim_const(t, 0);
     for (; s; s = s->next) {
         if (s->kind == LOOP_STMT_STORE) {
             memset(c->counted, 0, c->k->nodes.count * sizeof *c->counted);
-            flops += count_flops(c, s->value);
+            flops = dim_add(t, flops, dim_const(t, count_flops(c, s->value)));
         }
-        int64_t inside = cost_of_block(c, s->body) + cost_of_block(c, s->otherwise);
-        flops += s->kind == LOOP_STMT_FOR ? inside * nominal_value(c, s->extent) : inside;
+        dim inside = dim_add(t, cost_of_block(c, s->body), cost_of_block(c, s->otherwise));
+        if (s->kind == LOOP_STMT_FOR) inside = dim_mul(t, inside, build_dim_of(t, c->k, s->extent));
+        flops = dim_add(t, flops, inside);
     }
     return flops;
 }
 
-build_cost build_kernel_cost(const loop_kernel *k, const int64_t *nominal) {
-    cost_scan c = {.k = k, .nominal = nominal};
-    c.counted = ARENA_ARRAY(k->memory, bool, k->nodes.count);
-    build_cost cost = {.flops = cost_of_block(&c, k->body)};
+build_cost build_kernel_cost(const loop_kernel *k) {
+    dim_table *t = k->dims;
+    cost_scan c = {.k = k, .counted = ARENA_ARRAY(k->memory, bool, k->nodes.count)};
+    build_cost cost = {cost_of_block(&c, k->body), dim_const(t, 0)};
     for (size_t i = 0; i < k->buffers.count; i++) {
         const loop_buffer *b = &k->buffers.data[i];
         if (b->space > LOOP_SPACE_OUTPUT) continue;
-        int64_t elements = 1;
-        for (int j = 0; j < b->rank; j++) elements *= nominal_value(&c, b->extents[j]);
-        cost.bytes += elements * (int64_t)dtype_bytes(b->type);
+        dim bytes = dim_const(t, (int64_t)dtype_bytes(b->type));
+        for (int j = 0; j < b->rank; j++)
+            bytes = dim_mul(t, bytes, build_dim_of(t, k, b->extents[j]));
+        cost.bytes = dim_add(t, cost.bytes, bytes);
     }
     return cost;
 }

@@ -12,7 +12,7 @@ typedef struct {
 } lifetime;
 
 typedef struct {
-    int64_t flops, bytes;
+    dim flops, bytes;
 } build_cost;
 
 typedef struct {
@@ -55,6 +55,8 @@ const uint32_t *build_last_uses(builder *b);
 void build_reuse_inputs(builder *b, node_id n, loop_kernel *k, const value_id *inner,
                         const value_id *outer, size_t count);
 /* Floating-point operations and bytes of its buffers for one call of an unscheduled kernel. */
-build_cost build_kernel_cost(const loop_kernel *k, const int64_t *nominal);
+build_cost build_kernel_cost(const loop_kernel *k);
+/* An extent, back as a dimension; what loop variables and loaded numbers say in it counts as 0. */
+dim build_dim_of(dim_table *t, const loop_kernel *k, loop_expr e);
 
 #endif

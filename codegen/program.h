@@ -25,12 +25,15 @@ typedef struct {
     const void *data; /* WEIGHT: the bytes, laid out as the kernels read them */
     bool splat;       /* WEIGHT: data is one element of element_bytes, repeated */
     size_t element_bytes;
+    uint32_t first,
+        last; /* ARENA: steps, counted as they stand, between which it holds something */
 } program_buffer;
 
 /* One compiled function. Kernels with equal bodies share one entry. */
 typedef struct {
-    loop_kernel *loops;   /* scheduled */
-    int64_t flops, bytes; /* per call at nominal dimensions: for bench --layers and launch costs */
+    loop_kernel *loops;           /* scheduled */
+    int64_t flops, bytes;         /* a call's, at nominal dimensions: for launch costs */
+    dim exact_flops, exact_bytes; /* the same for any dimensions */
 } program_kernel;
 
 typedef enum {

@@ -1,9 +1,8 @@
 /* bench.c: `onnxcc bench`: times the compiled model on real or random inputs and says how much
  * memory it takes. What is timed is the call that an application makes: NAME_run with bound inputs,
  * nothing skipped. */
-#include "tools/tool.h"
+#include "tools/bench_report.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +15,10 @@ static const char help[] =
     "  --threads N          default 1\n"
     "  --seconds S          how long to measure; default 1\n"
     "  --via jit|library    time the code in memory (default) or the linked library\n"
-    "  --layers             also per kernel: time, GFLOP/s, GB/s\n"
+    "  --layers             also per kernel: time, GFLOP/s, share of this processor's measured "
+    "peak, "
+    "GB/s\n"
+    "  --html FILE          the layers as a page: roofline, time bar, arena (implies --layers)\n"
     "  --dynamic            do not fix symbolic dimensions\n"
     "  --json               for machines\n"
     "  --target, --dim, -O, --passes and the dump options: as in `onnxcc compile`\n\n"
@@ -25,23 +27,11 @@ static const char help[] =
 
 typedef struct {
     tool_compile_options compile;
-    const char *folder, *via;
+    const char *folder, *via, *html;
     long threads;
     double seconds;
     bool layers, dynamic, json;
 } bench_options;
-
-/* Times of single runs, in nanoseconds. */
-typedef struct {
-    double *ns;
-    size_t count;
-} samples;
-
-/* Per step: total time over the profiled runs. */
-typedef struct {
-    uint64_t *ns;
-    size_t count, runs;
-} layer_times;
 
 static double now_ns(void) {
     struct timespec t;
@@ -54,12 +44,8 @@ static int compare_doubles(const void *x, const void *y) {
     return a < b ? -1 : a > b;
 }
 
-static double quantile(const samples *s, double q) {
-    return s->ns[(size_t)(q * (double)(s->count - 1))];
-}
-
 static bool measure(driver *d, instance_call *call, const onnxcc_context *context, double seconds,
-                    samples *out) {
+                    bench_samples *out) {
     enum { MAX_SAMPLES = 1 << 20, LEAST = 3 };
     int status = instance_run(call, context);
     if (status != ONNXCC_OK)
@@ -79,13 +65,13 @@ static bool measure(driver *d, instance_call *call, const onnxcc_context *contex
 }
 
 static void record_layer(void *user, int step, uint64_t begin_ns, uint64_t end_ns) {
-    layer_times *l = user;
+    bench_layers *l = user;
     if (step >= 0 && (size_t)step < l->count) l->ns[step] += end_ns - begin_ns;
 }
 
-static layer_times measure_layers(driver *d, instance_call *call, onnxcc_context context,
-                                  double seconds) {
-    layer_times l = {.count = d->program->profile_count};
+static bench_layers measure_layers(driver *d, instance_call *call, onnxcc_context context,
+                                   double seconds) {
+    bench_layers l = {.count = d->program->profile_count};
     l.ns = ARENA_ARRAY(d->memory, uint64_t, l.count + 1);
     context.profile = record_layer;
     context.profile_user = &l;
@@ -97,70 +83,16 @@ static layer_times measure_layers(driver *d, instance_call *call, onnxcc_context
     return l;
 }
 
-static int64_t total_flops(const program *p, const program_step *s) {
-    int64_t flops = 0;
-    for (; s; s = s->next) {
-        if (s->kind == STEP_CALL) flops += p->kernels.data[s->kernel].flops;
-        flops += total_flops(p, s->body);
-    }
-    return flops;
-}
-
-static json_t *layer_rows(const program *p, const program_step *s, const layer_times *l,
-                          json_t *rows) {
-    for (; s; s = s->next) {
-        if (s->kind == STEP_CALL) {
-            const program_kernel *k = &p->kernels.data[s->kernel];
-            double us = (double)l->ns[s->profile] / (double)l->runs / 1e3;
-            json_array_append_new(rows,
-                                  json_pack("{s:s, s:s, s:f, s:f, s:f}", "kernel", k->loops->name,
-                                            "node", s->label ? s->label : "", "us", us, "gflops",
-                                            us > 0 ? (double)k->flops / us / 1e3 : 0, "gbytes_s",
-                                            us > 0 ? (double)k->bytes / us / 1e3 : 0));
-        }
-        layer_rows(p, s->body, l, rows);
-        layer_rows(p, s->otherwise, l, rows);
-    }
-    return rows;
-}
-
-static json_t *make_report(const driver *d, const instance_call *call, const samples *s,
-                           const layer_times *l) {
-    const program *p = d->program;
-    double median = quantile(s, 0.5) / 1e6;
-    json_t *r = json_pack(
-        "{s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "model", d->name, "median_ms",
-        median, "p95_ms", quantile(s, 0.95) / 1e6, "arena_bytes", (json_int_t)call->arena_bytes,
-        "arena_bound_bytes", (json_int_t)program_arena_bound(p, call->symbols), "weights_bytes",
-        (json_int_t)p->weight_bytes, "code_bytes", (json_int_t)d->code_bytes, "compile_s",
-        d->seconds, "gflops", (double)total_flops(p, p->steps) / (median * 1e6), "runs",
-        (json_int_t)s->count, "kernels", (json_int_t)p->kernels.count);
-    if (l->count) json_object_set_new(r, "layers", layer_rows(p, p->steps, l, json_array()));
-    return r;
-}
-
-static void print_report(const json_t *r) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)r, key, value) {
-        if (json_is_string(value))
-            printf("%-18s %s\n", key, json_string_value(value));
-        else if (json_is_integer(value))
-            printf("%-18s %lld\n", key, (long long)json_integer_value(value));
-        else if (json_is_real(value))
-            printf("%-18s %.4f\n", key, json_real_value(value));
-    }
-    size_t i;
-    json_t *row;
-    json_t *layers = json_object_get(r, "layers");
-    if (layers) printf("\n%10s %9s %8s  kernel, node\n", "us", "GFLOP/s", "GB/s");
-    json_array_foreach(layers, i, row) {
-        const char *kernel, *node;
-        double us, gflops, gbytes;
-        json_unpack(row, "{s:s, s:s, s:F, s:F, s:F}", "kernel", &kernel, "node", &node, "us", &us,
-                    "gflops", &gflops, "gbytes_s", &gbytes);
-        printf("%10.1f %9.1f %8.1f  %s, %s\n", us, gflops, gbytes, kernel, node);
-    }
+static bool write_report(const bench_result *r, const bench_options *o, diag *d) {
+    json_t *report = bench_report(r);
+    bool ok = !o->html || bench_write_page(report, o->html, d);
+    if (o->json)
+        json_dumpf(report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    else
+        bench_print(report);
+    if (o->json) putchar('\n');
+    json_decref(report);
+    return ok;
 }
 
 static bool bench(driver *d, const char *path, const bench_options *o) {
@@ -186,20 +118,21 @@ static bool bench(driver *d, const char *path, const bench_options *o) {
         return false;
     onnxcc_context context = {.arena_bytes = call.arena_bytes};
     tool_threads *pool = tool_threads_start(d->memory, o->threads, &context);
-    samples s = {0};
-    layer_times l = {0};
-    bool ok = measure(d, &call, &context, o->seconds, &s);
-    if (ok && o->layers) l = measure_layers(d, &call, context, o->seconds);
+    bench_samples samples = {0};
+    bench_layers layers = {0};
+    peak_rates peak;
+    bool ok = measure(d, &call, &context, o->seconds, &samples);
+    if (ok && o->layers) layers = measure_layers(d, &call, context, o->seconds);
     tool_threads_stop(pool);
-    if (ok) {
-        json_t *r = make_report(d, &call, &s, &l);
-        if (o->json)
-            json_dumpf(r, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-        else
-            print_report(r);
-        if (o->json) putchar('\n');
-        json_decref(r);
-    }
+    bool peaked = ok && o->layers && d->machine.cpu;
+    if (peaked) ok = peak_measure(&d->machine, d->memory, &d->diag, &peak);
+    bench_result result = {.driver = d,
+                           .call = &call,
+                           .samples = &samples,
+                           .layers = &layers,
+                           .peak = peaked ? &peak : NULL,
+                           .threads = o->threads};
+    ok = ok && write_report(&result, o, &d->diag);
     instance_close(i);
     return ok;
 }
@@ -212,8 +145,8 @@ static int run(int argc, char **argv) {
         {"--test-data", &o.folder, NULL, NULL}, {"--threads", &threads, NULL, NULL},
         {"--seconds", &seconds, NULL, NULL},    {"--via", &o.via, NULL, NULL},
         {"--layers", NULL, NULL, &o.layers},    {"--dynamic", NULL, NULL, &o.dynamic},
-        {"--json", NULL, NULL, &o.json}};
-    size_t count = 7 + tool_compile_table(&o.compile, options + 7);
+        {"--json", NULL, NULL, &o.json},        {"--html", &o.html, NULL, NULL}};
+    size_t count = 8 + tool_compile_table(&o.compile, options + 8);
     int status = tool_parse(&tool_bench, argc, argv, options, count, &rest);
     if (status) return status < 0 ? EXIT_DONE : status;
     if (rest.count != 1) return tool_usage(&tool_bench, "one model is needed");
@@ -223,6 +156,7 @@ static int run(int argc, char **argv) {
         return tool_usage(&tool_bench, "--via takes jit or library, not %s", o.via);
     if ((status = tool_compile_finish(&tool_bench, &o.compile))) return status;
     o.seconds = strtod(seconds, NULL);
+    o.layers |= o.html != NULL;
     driver d = {0};
     driver_begin(&d);
     bool ok = bench(&d, rest.items[0], &o);

@@ -2,6 +2,7 @@
 #include "frontend/npy.h"
 #include "tools/tool.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -118,6 +119,10 @@ bool tool_load_inputs(driver *d, const char *folder, const tool_list *settings,
 
 bool tool_load_test_data(driver *d, const char *folder, load_tensor_result **out, size_t *count) {
     LIST(load_tensor_result) found = {0};
+    const char *first = arena_printf(d->memory, "%s/test_data_set_0", folder);
+    if (access(first, R_OK) == 0) folder = first;
+    if (access(folder, R_OK) != 0)
+        return diag_error(&d->diag, folder, NULL, NULL, "cannot be read: %s", strerror(errno));
     for (size_t i = 0;; i++) {
         load_value v = {0};
         const char *path = arena_printf(d->memory, "%s/input_%zu.pb", folder, i);

@@ -1,6 +1,7 @@
 /* opt.c: `onnxcc opt`: runs passes on a model or a dump and prints what comes of it: the tool of
  * those who debug passes. */
 #include "codegen/build.h"
+#include "codegen/llvm/compile.h"
 #include "tools/tool.h"
 
 #include <string.h>
@@ -10,7 +11,9 @@ static const char help[] =
     "Reads an .onnx model or an .ir dump, runs passes and prints the result on standard output.\n\n"
     "  --passes A,B,C        these passes; (A,B)* repeats until nothing changes; default: those of "
     "-O3\n"
-    "  --stop-after STAGE    import, a pass, loops (kernels before their schedule) or schedule\n"
+    "  --stop-after STAGE    import, a pass, loops (kernels before their schedule), schedule,\n"
+    "                        llvm, optimized (LLVM IR before and behind LLVM's passes) or "
+    "assembly\n"
     "  --print-before PASS   print the graph before a pass, --print-after PASS|all behind it\n"
     "  --dump-dir FOLDER     a numbered .ir file behind every pass that changed something\n"
     "  --verify              check all invariants behind every pass\n"
@@ -35,21 +38,45 @@ static int list_passes(void) {
     return EXIT_DONE;
 }
 
-static bool run_stages(driver *d, const char *path, const char *stop, bool full,
-                       const driver_options *o) {
-    bool loops = stop && strcmp(stop, "loops") == 0,
-         schedule = stop && strcmp(stop, "schedule") == 0;
-    if (!driver_open(d, path, o)) return false;
-    if (!(stop && strcmp(stop, "import") == 0) && !driver_optimize(d)) return false;
-    if (loops) return driver_build(d);
-    if (schedule) {
-        bool ok = driver_build(d);
-        if (ok) program_print(d->program, tool_write_stdout, NULL);
-        return ok;
-    }
+static bool print_graph(driver *d, bool full) {
     graph_print(d->graph, (graph_print_options){.elide_above = full ? SIZE_MAX : 16},
                 tool_write_stdout, NULL);
     return true;
+}
+
+static bool print_code(driver *d, llvm_text_kind kind) {
+    if (!d->machine.cpu)
+        return diag_error(&d->diag, NULL, NULL, "`onnxcc compile` writes its C",
+                          "there is no LLVM code for target %s", d->machine.name);
+    llvm_options o = {.optimize = d->options->optimize};
+    const char *text = llvm_text(d->program, &d->machine, o, kind, d->memory, &d->diag);
+    if (text) fputs(text, stdout);
+    return text != NULL;
+}
+
+/* What is printed once the model has come as far as `stop`; all but the last need a program. */
+static bool print_stage(driver *d, const char *stop, bool full) {
+    static const struct {
+        const char *name;
+        llvm_text_kind kind;
+    } codes[] = {{"llvm", LLVM_TEXT_EMITTED},
+                 {"optimized", LLVM_TEXT_OPTIMIZED},
+                 {"assembly", LLVM_TEXT_ASSEMBLY}};
+    for (size_t i = 0; stop && i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(stop, codes[i].name) == 0)
+            return driver_build(d) && print_code(d, codes[i].kind);
+    if (stop && strcmp(stop, "loops") == 0) return driver_build(d); /* prints each as it is made */
+    if (!stop || strcmp(stop, "schedule") != 0) return print_graph(d, full);
+    if (!driver_build(d)) return false;
+    program_print(d->program, tool_write_stdout, NULL);
+    return true;
+}
+
+static bool run_stages(driver *d, const char *path, const char *stop, bool full,
+                       const driver_options *o) {
+    if (!driver_open(d, path, o)) return false;
+    if (stop && strcmp(stop, "import") == 0) return print_graph(d, full);
+    return driver_optimize(d) && print_stage(d, stop, full);
 }
 
 static int run(int argc, char **argv) {

@@ -65,8 +65,8 @@ void tool_write_stdout(void *user, const char *text, size_t n);
 bool tool_load_inputs(driver *d, const char *folder, const tool_list *settings,
                       load_tensor_result *out);
 
-/* input_0.pb, input_1.pb, ... of a test-data folder, as many as there are; false after a
- * diagnostic. */
+/* input_0.pb, input_1.pb, ... of a data set (or of the first data set of a test folder), as many as
+ * there are; false after a diagnostic. */
 bool tool_load_test_data(driver *d, const char *folder, load_tensor_result **out, size_t *count);
 
 /* A pool of `threads` threads as a context; threads 1 gives one without a pool. */

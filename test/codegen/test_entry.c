@@ -54,7 +54,7 @@ static uint32_t add_io(fixture *f, bool input, dtype t, dim elements) {
 static uint32_t add_kernel(fixture *f, const char *text, int64_t flops) {
     loop_kernel *k = loop_parse(f->memory, f->p->dims, &f->d, text, strlen(text));
     CHECK(k && loop_verify(k, &f->d, "test"));
-    list_push(f->memory, &f->p->kernels, ((program_kernel){k, flops, 0}));
+    list_push(f->memory, &f->p->kernels, ((program_kernel){.loops = k, .flops = flops}));
     return (uint32_t)f->p->kernels.count - 1;
 }
 

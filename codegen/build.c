@@ -63,7 +63,8 @@ program_step *build_step(builder *b, program_step_kind kind, const char *label,
                         .trip_count = UINT32_MAX,
                         .iteration = UINT32_MAX};
     if (kind == STEP_CALL || kind == STEP_RUNTIME) s->profile = b->p->profile_count++;
-    for (uint32_t i = 0; i < arg_count; i++) touch(b, args[i]);
+    for (uint32_t i = 0; i < arg_count; i++)
+        if (args[i] != PROGRAM_NO_BUFFER) touch(b, args[i]);
     b->now++;
     *b->tail = s;
     b->tail = &s->next;
@@ -211,6 +212,7 @@ static bool build_node(builder *b, node_id n) {
     if (strcmp(op->name, "Loop") == 0 && !*op->domain) return build_loop(b, n);
     bool group = strcmp(op->domain, OP_INTERNAL) == 0 && node_attr(nd, "body");
     if (op->element || op->formula || op->nest || group) return build_kernel(b, n);
+    if (op->call) return build_runtime(b, n);
     return op_error(b->g, n, "see docs/operators.md for what is supported",
                     "onnxcc cannot compile this operator");
 }

@@ -37,6 +37,15 @@ uint32_t build_add_buffer(builder *b, program_buffer made);
 void build_string_constants(builder *b);
 /* A weight that holds strings as offsets and bytes (see build_strings.c), for runtime functions. */
 uint32_t build_string_table(builder *b, const char *name, const blob_string *strings, size_t count);
+/* The type of a buffer that no value of the graph names: bytes. */
+type build_bytes_type(builder *b, uint32_t buffer);
+/* A call of a runtime function: `types` of the args; what is left out has TYPE_NONE and the arg
+ * PROGRAM_NO_BUFFER. The lists are copied. */
+void build_runtime_step(builder *b, const char *callee, const char *label, const uint32_t *args,
+                        const type *types, uint32_t input_count, uint32_t arg_count,
+                        const int64_t *words, uint32_t word_count);
+/* Appends the call of the runtime function of the node's row. */
+bool build_runtime(builder *b, node_id n);
 program_step *build_step(builder *b, program_step_kind kind, const char *label,
                          const uint32_t *args, uint32_t arg_count);
 bool build_region(builder *b, region_id r);

@@ -29,13 +29,9 @@ static void build_constant(builder *b, value_id v) {
     const value c = *graph_value(b->g, v);
     size_t count = c.constant->bytes / sizeof(blob_string);
     if (!count) return;
-    uint32_t args[] = {build_buffer(b, v), build_string_table(b, c.name, c.constant->data, count)};
-    int64_t *words = ARENA_ARRAY(b->a, int64_t, 1);
-    words[0] = (int64_t)count;
-    program_step *s = build_step(b, STEP_RUNTIME, "strings", args, 2);
-    s->callee = "onnxcc_rt_strings";
-    s->constants = words;
-    s->constant_count = 1;
+    uint32_t args[] = {build_string_table(b, c.name, c.constant->data, count), build_buffer(b, v)};
+    const type types[] = {build_bytes_type(b, args[0]), c.type};
+    build_runtime_step(b, "onnxcc_rt_strings", "strings", args, types, 1, 2, NULL, 0);
 }
 
 void build_string_constants(builder *b) {

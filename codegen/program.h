@@ -7,6 +7,8 @@
 #include "ir/graph.h"
 #include "ir/loop.h"
 
+#define PROGRAM_NO_BUFFER UINT32_MAX
+
 typedef enum {
     PLACE_INPUT,  /* caller's memory: element `index` of the inputs struct */
     PLACE_OUTPUT, /* caller's memory: element `index` of the outputs struct */
@@ -44,7 +46,8 @@ typedef enum {
     STEP_COPY,   /* args[1] to args[0], bytes of args[0] */
     STEP_SYMBOL, /* symbol := the i64 at args[0], checked against its bounds (data-dependent
                     dimension) */
-    STEP_RUNTIME /* runtime function `callee` on args */
+    STEP_RUNTIME /* function `callee` of the runtime on the tensors args; ends the run if it fails
+                  */
 } program_step_kind;
 
 typedef struct program_step {
@@ -56,9 +59,12 @@ typedef struct program_step {
                      */
     const uint32_t *args; /* buffers: of a CALL in the order of the kernel's parameter buffers */
     uint32_t arg_count;
+    const type *types; /* RUNTIME: of the args, row-major; TYPE_NONE where the operand is left out
+                          and its arg is PROGRAM_NO_BUFFER */
+    uint32_t input_count;     /* RUNTIME: so many of the args are inputs; the others are outputs */
     dim_symbol symbol;        /* SYMBOL */
     const char *callee;       /* RUNTIME */
-    const int64_t *constants; /* RUNTIME: attribute words behind the buffers */
+    const int64_t *constants; /* RUNTIME: the attributes */
     uint32_t constant_count;
     uint32_t profile; /* CALL, RUNTIME: number of the step in profiles */
     struct program_step *body, *otherwise;

@@ -39,7 +39,9 @@ static void put_steps(printer *p, const program_step *s, int depth) {
     for (; s; s = s->next) {
         put(p, "%*s%s", depth * 2, "", kinds[s->kind]);
         if (s->kind == STEP_CALL) put(p, " %s", p->p->kernels.data[s->kernel].loops->name);
-        for (uint32_t i = 0; i < s->arg_count; i++) put(p, " %u", s->args[i]);
+        if (s->kind == STEP_RUNTIME) put(p, " %s", s->callee);
+        for (uint32_t i = 0; i < s->arg_count; i++)
+            put(p, s->args[i] == PROGRAM_NO_BUFFER ? " -" : " %u", s->args[i]);
         if (s->iterations) put(p, " over %s", dim_text(p->p->dims, p->scratch, s->iterations));
         put(p, s->label ? "  ; %s\n" : "\n", s->label);
         put_steps(p, s->body, depth + 1);

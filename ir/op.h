@@ -43,8 +43,16 @@ struct op_def {
     /* Rewrites the node into others in place and removes it. False: not in this case (the other
      * hooks are used then). */
     bool (*expand)(graph *g, node_id n);
-    /* Name of the C function in runtime/ that computes it: onnxcc_rt_NAME. */
+    /* Name of the C function in runtime/ that computes it: onnxcc_rt_NAME. Its inputs are those of
+     * the node (as many as the schema has), then a table of strings for each attribute of
+     * `call_attributes` that holds strings, then its tensors; its outputs are those of the node,
+     * then `scratch`. */
     const char *call;
+    /* Names of the attributes that the function is given, in this order, with spaces between: a
+     * number is one word (floats as the bits of a double), a list its length and its elements. */
+    const char *call_attributes;
+    /* Bytes of memory that the call needs for itself; NULL: none. */
+    dim (*scratch)(graph *g, node_id n);
 };
 
 /* The row of an operator; NULL if there is none. */

@@ -38,6 +38,22 @@ typedef struct {
     size_t length;
 } onnxcc_string;
 
+/* A tensor as the runtime's functions see it: row-major. `data` is NULL where an optional operand
+ * is left out (then nothing else is set) and may be where there are no elements. */
+typedef struct {
+    void *data;
+    int64_t element_type; /* in ONNX's numbering: 1 float, 7 int64, 8 string, ... */
+    int64_t rank;
+    int64_t dims[12];
+} onnxcc_tensor;
+
+/* What a function of the runtime is called with: the operands of one node, and the numbers of its
+ * attributes (runtime/README.md says in which order). Functions return an onnxcc_status. */
+typedef struct {
+    const onnxcc_tensor *inputs, *outputs;
+    const int64_t *attributes;
+} onnxcc_call;
+
 /* What the kernels of one call share; the first word of every frame points to it. */
 typedef struct {
     int32_t status; /* the first error that a kernel met */

@@ -77,7 +77,8 @@ static void mark_steps(const program *p, const program_step *s, const bool *cons
         loop_buf parameter = 0;
         for (uint32_t i = 0; i < s->arg_count; i++, parameter++) {
             while (k && k->buffers.data[parameter].space > LOOP_SPACE_OUTPUT) parameter++;
-            needed[s->args[i]] |= !k || used[s->kernel][parameter];
+            if (s->args[i] != PROGRAM_NO_BUFFER)
+                needed[s->args[i]] |= !k || used[s->kernel][parameter];
         }
         if (s->condition != UINT32_MAX) needed[s->condition] = true;
         if (s->trip_count != UINT32_MAX) needed[s->trip_count] = true;

@@ -81,11 +81,15 @@ static const char *dim_expression(entry_writer *w, dim d) {
     }
 }
 
+static const char *number(const entry_writer *w, int64_t v) {
+    if (v == INT64_MIN) return "INT64_MIN";
+    return arena_printf(w->a, v < 0 ? "INT64_C(%" PRId64 ")" : "%" PRId64, v);
+}
+
 /* The name of a variable that holds it, or a number. */
 static const char *name_dim(entry_writer *w, dim d) {
     int64_t v;
-    if (dim_is_const(w->p->dims, d, &v))
-        return arena_printf(w->a, v < 0 ? "INT64_C(%" PRId64 ")" : "%" PRId64, v);
+    if (dim_is_const(w->p->dims, d, &v)) return number(w, v);
     if (dim_op_of(w->p->dims, d) == DIM_SYMBOL)
         return arena_printf(w->a, "s%" PRIu32, dim_symbol_of(w->p->dims, d));
     while (w->dims.count <= d) list_push(w->a, &w->dims, NULL);
@@ -210,13 +214,33 @@ static void put_call(entry_writer *w, const program_step *s) {
     }
 }
 
+static void put_operand(entry_writer *w, uint32_t number, uint32_t buffer, const type *t) {
+    if (t->kind == TYPE_NONE) {
+        line(w, "operands[%" PRIu32 "].data = NULL;", number);
+        return;
+    }
+    line(w, "operands[%" PRIu32 "].data = (void *)(uintptr_t)%s;", number, address(w, buffer));
+    line(w, "operands[%" PRIu32 "].element_type = %d;", number, t->dtype);
+    line(w, "operands[%" PRIu32 "].rank = %d;", number, t->rank);
+    for (int i = 0; i < t->rank; i++)
+        line(w, "operands[%" PRIu32 "].dims[%d] = %s;", number, i, name_dim(w, t->dims[i]));
+}
+
 static void put_runtime(entry_writer *w, const program_step *s) {
-    uint32_t word = 1;
-    for (uint32_t i = 0; i < s->arg_count; i++) put_pointer(w, word++, address(w, s->args[i]));
-    for (uint32_t i = 0; i < s->constant_count; i++)
-        line(w, "frame[%" PRIu32 "] = INT64_C(%" PRId64 ");", word++, s->constants[i]);
-    if (word > w->frame_words) w->frame_words = word;
-    line(w, "%s(frame, 0, 1);", s->callee);
+    line(w, "onnxcc_tensor operands[%" PRIu32 "];", s->arg_count + 1);
+    const char *attributes = "NULL";
+    for (uint32_t i = 0; i < s->arg_count; i++) put_operand(w, i, s->args[i], &s->types[i]);
+    if (s->constant_count) {
+        const char *list = "";
+        for (uint32_t i = 0; i < s->constant_count; i++)
+            list = arena_printf(w->a, "%s%s%s", list, i ? ", " : "", number(w, s->constants[i]));
+        line(w, "static const int64_t attributes[] = {%s};", list);
+        attributes = "attributes";
+    }
+    line(w, "const onnxcc_call call = {operands, operands + %" PRIu32 ", %s};", s->input_count,
+         attributes);
+    line(w, "const int status = %s(&call);", s->callee);
+    line(w, "if (status) return status;");
 }
 
 static void put_steps(entry_writer *w, const program_step *s);

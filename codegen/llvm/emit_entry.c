@@ -19,12 +19,12 @@ static void move_to(entry_emitter *e, LLVMBasicBlockRef b) {
     LLVMPositionBuilderAtEnd(e->m->builder, b);
 }
 
-static LLVMValueRef at_offset(entry_emitter *e, LLVMValueRef p, LLVMValueRef bytes) {
+LLVMValueRef entry_at(entry_emitter *e, LLVMValueRef p, LLVMValueRef bytes) {
     return LLVMBuildGEP2(e->m->builder, e->m->i8, p, &bytes, 1, "");
 }
 
 static LLVMValueRef load_field(entry_emitter *e, LLVMTypeRef type, LLVMValueRef p, size_t offset) {
-    return LLVMBuildLoad2(e->m->builder, type, at_offset(e, p, entry_number(e, (int64_t)offset)),
+    return LLVMBuildLoad2(e->m->builder, type, entry_at(e, p, entry_number(e, (int64_t)offset)),
                           "");
 }
 
@@ -32,28 +32,31 @@ static LLVMValueRef is_null(entry_emitter *e, LLVMValueRef p) {
     return LLVMBuildICmp(e->m->builder, LLVMIntEQ, p, LLVMConstNull(e->m->pointer), "");
 }
 
-/* Leaves with a status if the condition holds. */
-static void fail_if(entry_emitter *e, LLVMValueRef condition, int status) {
+void entry_fail_if(entry_emitter *e, LLVMValueRef condition, LLVMValueRef status) {
     LLVMBuilderRef b = e->m->builder;
     LLVMBasicBlockRef bad = new_block(e, "fail"), good = new_block(e, "go_on");
     LLVMBuildCondBr(b, condition, bad, good);
     move_to(e, bad);
-    LLVMBuildStore(b, LLVMConstInt(e->m->i32, (unsigned)status, false), e->result);
+    LLVMBuildStore(b, status, e->result);
     LLVMBuildBr(b, e->exit);
     move_to(e, good);
 }
 
+static void fail_if(entry_emitter *e, LLVMValueRef condition, int status) {
+    entry_fail_if(e, condition, LLVMConstInt(e->m->i32, (unsigned)status, false));
+}
+
 /* ---- buffers ---- */
 
-static LLVMValueRef buffer_address(entry_emitter *e, uint32_t buffer) {
+LLVMValueRef entry_address(entry_emitter *e, uint32_t buffer) {
     const program_buffer *b = &e->p->buffers.data[buffer];
     switch (b->place) {
     case PLACE_INPUT: return load_field(e, e->m->pointer, e->inputs, b->index * sizeof(void *));
     case PLACE_OUTPUT: return load_field(e, e->m->pointer, e->outputs, b->index * sizeof(void *));
-    case PLACE_WEIGHT: return at_offset(e, e->weights, entry_dim(e, b->offset));
+    case PLACE_WEIGHT: return entry_at(e, e->weights, entry_dim(e, b->offset));
     default:
         if (!b->offset) return e->arena; /* nobody ever reads it */
-        return at_offset(e, e->arena, entry_dim(e, b->offset));
+        return entry_at(e, e->arena, entry_dim(e, b->offset));
     }
 }
 
@@ -251,7 +254,7 @@ static void watch_end(entry_emitter *e, const program_step *s, LLVMValueRef begi
 
 static void put_word(entry_emitter *e, size_t word, LLVMValueRef v) {
     assert(word < e->frame_words);
-    LLVMBuildStore(e->m->builder, v, at_offset(e, e->frame, entry_number(e, (int64_t)word * 8)));
+    LLVMBuildStore(e->m->builder, v, entry_at(e, e->frame, entry_number(e, (int64_t)word * 8)));
 }
 
 static LLVMTypeRef task_type(const emit_module *m) {
@@ -306,7 +309,7 @@ static void emit_call(entry_emitter *e, const program_step *s) {
     const program_kernel *k = &e->p->kernels.data[s->kernel];
     size_t word = 1, count;
     int64_t iterations;
-    for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, buffer_address(e, s->args[i]));
+    for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, entry_address(e, s->args[i]));
     const dim_symbol *symbols = loop_symbols(k->loops, &count);
     for (size_t i = 0; i < count; i++)
         put_word(e, word++, entry_dim(e, dim_from_symbol(e->p->dims, symbols[i])));
@@ -323,26 +326,17 @@ static void emit_call(entry_emitter *e, const program_step *s) {
         call_task(e, fn, n);
 }
 
-/* Runtime functions are tasks too: frame, buffers, then the attribute words. */
-static void emit_runtime(entry_emitter *e, const program_step *s) {
-    size_t word = 1;
-    for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, buffer_address(e, s->args[i]));
-    for (uint32_t i = 0; i < s->constant_count; i++)
-        put_word(e, word++, entry_number(e, s->constants[i]));
-    call_task(e, task(e, s->callee), entry_number(e, 1));
-}
-
 /* ---- steps ---- */
 
 static void emit_steps(entry_emitter *e, const program_step *s);
 
 static LLVMValueRef load_bool(entry_emitter *e, uint32_t buffer) {
-    LLVMValueRef v = LLVMBuildLoad2(e->m->builder, e->m->i8, buffer_address(e, buffer), "");
+    LLVMValueRef v = LLVMBuildLoad2(e->m->builder, e->m->i8, entry_address(e, buffer), "");
     return LLVMBuildICmp(e->m->builder, LLVMIntNE, v, LLVMConstInt(e->m->i8, 0, false), "");
 }
 
 static LLVMValueRef load_word(entry_emitter *e, uint32_t buffer) {
-    return LLVMBuildLoad2(e->m->builder, e->m->i64, buffer_address(e, buffer), "");
+    return LLVMBuildLoad2(e->m->builder, e->m->i64, entry_address(e, buffer), "");
 }
 
 static void emit_if(entry_emitter *e, const program_step *s) {
@@ -382,7 +376,7 @@ static void emit_loop(entry_emitter *e, const program_step *s) {
     else
         LLVMBuildBr(b, body);
     move_to(e, body);
-    if (s->iteration != UINT32_MAX) LLVMBuildStore(b, i, buffer_address(e, s->iteration));
+    if (s->iteration != UINT32_MAX) LLVMBuildStore(b, i, entry_address(e, s->iteration));
     e->serial++;
     emit_steps(e, s->body);
     LLVMValueRef next = LLVMBuildAdd(b, i, entry_number(e, 1), "");
@@ -409,18 +403,17 @@ static void emit_step(entry_emitter *e, const program_step *s) {
     if (watched) begin = watch_begin(e);
     switch (s->kind) {
     case STEP_CALL: emit_call(e, s); break;
-    case STEP_RUNTIME: emit_runtime(e, s); break;
+    case STEP_RUNTIME: entry_runtime(e, s); break;
     case STEP_IF: emit_if(e, s); break;
     case STEP_LOOP: emit_loop(e, s); break;
     case STEP_ZERO:
         bytes = entry_dim(e, e->p->buffers.data[s->args[0]].bytes);
-        LLVMBuildMemSet(b, buffer_address(e, s->args[0]), LLVMConstInt(e->m->i8, 0, false), bytes,
+        LLVMBuildMemSet(b, entry_address(e, s->args[0]), LLVMConstInt(e->m->i8, 0, false), bytes,
                         1);
         break;
     case STEP_COPY:
         bytes = entry_dim(e, e->p->buffers.data[s->args[0]].bytes);
-        LLVMBuildMemCpy(b, buffer_address(e, s->args[0]), 1, buffer_address(e, s->args[1]), 1,
-                        bytes);
+        LLVMBuildMemCpy(b, entry_address(e, s->args[0]), 1, entry_address(e, s->args[1]), 1, bytes);
         break;
     case STEP_SYMBOL: emit_symbol(e, s); break;
     }
@@ -433,9 +426,11 @@ static void emit_steps(entry_emitter *e, const program_step *s) {
 
 static void find_late(entry_emitter *e, const program_step *s) {
     for (; s; s = s->next) {
-        size_t words = (size_t)s->arg_count + s->constant_count + 1, count = 0;
+        size_t words = (size_t)s->arg_count + 1, count = 0;
         if (s->kind == STEP_SYMBOL) e->late[s->symbol] = true;
         if (s->kind == STEP_CALL) loop_symbols(e->p->kernels.data[s->kernel].loops, &count);
+        if (s->kind == STEP_RUNTIME && s->arg_count > e->operand_count)
+            e->operand_count = s->arg_count;
         if (words + count > e->frame_words) e->frame_words = words + count;
         find_late(e, s->body);
         find_late(e, s->otherwise);
@@ -463,6 +458,7 @@ static void make_variables(entry_emitter *e) {
     LLVMSetAlignment(e->state, 8);
     e->frame = LLVMBuildAlloca(b, LLVMArrayType2(m->i64, e->frame_words), "frame");
     LLVMSetAlignment(e->frame, 16);
+    entry_make_call(e);
     LLVMBuildStore(b, LLVMConstInt(m->i32, ONNXCC_OK, false), e->state);
     put_word(e, 0, e->state);
 }

@@ -12,6 +12,8 @@ typedef struct {
     LLVMValueRef weights;
     LLVMValueRef state, frame; /* on the stack */
     size_t frame_words;
+    LLVMValueRef operands, call; /* on the stack: tensors and onnxcc_call of a runtime function */
+    size_t operand_count;
     LLVMValueRef *symbols; /* a variable of each */
     bool *late;            /* symbols that a step sets */
     LLVMValueRef *dims;    /* values of dimensions that are known from the start; late ones in
@@ -30,6 +32,16 @@ LLVMValueRef entry_number(const entry_emitter *e, int64_t v);
 /* The value of a dimension: made in `early` if its symbols are known from the start, else here;
  * then it is good until `serial` changes. */
 LLVMValueRef entry_dim(entry_emitter *e, dim d);
+/* Where a buffer is. */
+LLVMValueRef entry_address(entry_emitter *e, uint32_t buffer);
+/* p + bytes. */
+LLVMValueRef entry_at(entry_emitter *e, LLVMValueRef p, LLVMValueRef bytes);
+/* Leaves with a status (i32) if the condition holds. */
+void entry_fail_if(entry_emitter *e, LLVMValueRef condition, LLVMValueRef status);
+/* The stack that calls of runtime functions need, for operand_count operands. */
+void entry_make_call(entry_emitter *e);
+/* Calls a function of the runtime; leaves with its status if that is not 0. */
+void entry_runtime(entry_emitter *e, const program_step *s);
 /* Whether a step sets one of its symbols. */
 bool entry_is_late(entry_emitter *e, dim d);
 

@@ -19,10 +19,11 @@ target_compile_options(onnxcc_proto PRIVATE -w)
 target_include_directories(onnxcc_proto SYSTEM PUBLIC ${ONNXCC_GENERATED} ${ONNXCC_PROTOBUF_C_INCLUDE})
 target_link_libraries(onnxcc_proto PUBLIC ${ONNXCC_PROTOBUF_C_LIBRARY})
 
-# onnx.defs through ir/schema_table.py: the operator-schema table that ir/schema.h declares.
+# onnx.defs and ir/contrib.schema through ir/schema_table.py: the operator-schema table that ir/schema.h declares.
 set(ONNXCC_SCHEMA_TABLE ${ONNXCC_GENERATED}/schema_table.c)
 add_custom_command(
   OUTPUT ${ONNXCC_SCHEMA_TABLE}
   COMMAND ${ONNXCC_PYTHON} ${CMAKE_SOURCE_DIR}/ir/schema_table.py ${ONNXCC_SCHEMA_TABLE}
-  DEPENDS ${CMAKE_SOURCE_DIR}/ir/schema_table.py ${ONNXCC_ONNX_DIR}/__init__.py
+  DEPENDS ${CMAKE_SOURCE_DIR}/ir/schema_table.py ${CMAKE_SOURCE_DIR}/ir/contrib_schema.py
+          ${CMAKE_SOURCE_DIR}/ir/contrib.schema ${ONNXCC_ONNX_DIR}/__init__.py
   VERBATIM)

@@ -522,6 +522,17 @@ static bool import_attributes(importer *im, const Onnx__NodeProto *p, import_nod
     return ok;
 }
 
+/* What to do about an operator that is not known. */
+static const char *hint_for_domain(const char *domain) {
+    static const char *const for_one_machine[] = {"com.microsoft.nchwc", "com.ms.internal.nhwc",
+                                                  "com.microsoft.dml", "com.ms.internal.nhwc.dml"};
+    for (size_t i = 0; i < sizeof for_one_machine / sizeof *for_one_machine; i++)
+        if (strcmp(domain, for_one_machine[i]) == 0)
+            return "the file was optimised for one processor: write it anew with ONNX Runtime's "
+                   "optimization level ORT_ENABLE_EXTENDED, or give the original model";
+    return "docs/operators.md lists what is supported";
+}
+
 bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import_scope *scope) {
     arena *a = im->g->memory;
     const char *domain = import_text(p->domain);
@@ -548,6 +559,5 @@ bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import
     if (op_find(domain, n.op) || import_has_upgrade(&n)) return import_upgrade(im, &n);
     f = standard_function(im, &n);
     if (f) return import_function_call(im, &n, f);
-    return import_error(im, &n, "docs/operators.md lists what is supported",
-                        "the operator is not supported");
+    return import_error(im, &n, hint_for_domain(domain), "the operator is not supported");
 }

@@ -174,13 +174,32 @@ static bool inputs_typed(const graph *g, node_id n) {
     return true;
 }
 
+/* A row that is spelt in other operators: the new nodes go by the node's name, and so do complaints
+ * about them. */
+static bool spell(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    diag *d = g->diag;
+    size_t nodes = g->nodes.count, items = d->items.count, errors = d->error_count;
+    bool ok = nd.op->expand(g, n);
+    for (size_t i = nodes; i < g->nodes.count; i++) {
+        if (!*g->nodes.data[i].name) g->nodes.data[i].name = nd.name;
+        if (!g->nodes.data[i].source) g->nodes.data[i].source = nd.source;
+    }
+    for (size_t i = items; i < d->items.count; i++) {
+        if (*nd.name) d->items.data[i].node = nd.name;
+        if (nd.source) d->items.data[i].op = nd.source;
+    }
+    if (ok || d->error_count != errors) return ok;
+    return op_error(g, n, NULL, "this form of the operator is not supported");
+}
+
 bool op_infer(graph *g, node_id n) {
     const op_def *op = graph_node(g, n)->op;
     if (!infer_regions(g, n)) return false;
     if (!inputs_typed(g, n))
         return g->diag->error_count ? false
                                     : op_error(g, n, NULL, "the type of an input is not known");
-    assert((op->infer || op->formula) && "a row has an infer hook or a formula");
+    if (!op->infer && !op->formula) return spell(g, n);
     if (!(op->infer ? op->infer(g, n) : infer_formula(g, n))) return false;
     op_infer_elements(g, n);
     return true;

@@ -16,12 +16,11 @@ enum {
                          broadcasting): may be fused anywhere */
     OP_MOVEMENT = 2, /* outputs are elements of inputs, or constants, in another place: an `element`
                         without arithmetic */
-    OP_COMMUTATIVE = 4,   /* of its two inputs */
-    OP_EFFECT = 8,        /* not to be folded, merged or moved: random numbers */
-    OP_ANCHOR = 16,       /* has a `nest`; a fusion group holds at most one. A nest without it is a
-                             kernel of its own: it reads back what it writes */
-    OP_EXPAND_EARLY = 32, /* expanded before all other passes rather than at lowering */
-    OP_OPAQUE = 64        /* copies elements without looking at them: they may be strings */
+    OP_COMMUTATIVE = 4, /* of its two inputs */
+    OP_EFFECT = 8,      /* not to be folded, merged or moved: random numbers */
+    OP_ANCHOR = 16,     /* has a `nest`; a fusion group holds at most one. A nest without it is a
+                           kernel of its own: it reads back what it writes */
+    OP_OPAQUE = 64      /* copies elements without looking at them: they may be strings */
 };
 
 struct op_def {
@@ -41,7 +40,8 @@ struct op_def {
     /* Builds the loops of the whole node; results go out through lower_write. */
     void (*nest)(lower *l, node_id n);
     /* Rewrites the node into others in place and removes it. False: not in this case (the other
-     * hooks are used then). */
+     * hooks are used then). A row with neither `infer` nor a formula is spelt in others as soon as
+     * its inputs have types, by op_infer: `expand` keeps the node's outputs (ir/ops/spell.h). */
     bool (*expand)(graph *g, node_id n);
     /* Name of the C function in runtime/ that computes it: onnxcc_rt_NAME. Its inputs are those of
      * the node (as many as the schema has), then a table of strings for each attribute of

@@ -1,7 +1,7 @@
 /* schema.h: what the ONNX standard says of each operator, for every opset: inputs, outputs,
  * attributes with defaults, type constraints, function bodies. The table is generated at build time
- * from the onnx package by schema_table.py; it is constant and sorted. What onnxcc does with an
- * operator stands elsewhere. */
+ * by schema_table.py, from the onnx package and, for what ONNX Runtime adds, from contrib.schema;
+ * it is constant and sorted. What onnxcc does with an operator stands elsewhere. */
 #ifndef ONNXCC_IR_SCHEMA_H
 #define ONNXCC_IR_SCHEMA_H
 

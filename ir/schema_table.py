@@ -1,4 +1,5 @@
-"""schema_table.py OUT: write the operator schemas of the installed onnx package as C tables (see schema.h).
+"""schema_table.py OUT: write operator schemas as C tables (see schema.h): those of the installed onnx package, and those of
+contrib.schema.
 
 Equal parts (type sets, parameter lists, attribute lists, bodies) are written once and shared; most versions of an
 operator differ from their neighbour in one of them only.
@@ -7,6 +8,7 @@ import os
 import re
 import sys
 
+import contrib_schema
 import onnx
 from onnx import defs
 
@@ -142,7 +144,7 @@ class Table:
 
 def main(out):
     ops = {}
-    for s in defs.get_all_schemas_with_history():
+    for s in [*defs.get_all_schemas_with_history(), *contrib_schema.load()]:
         domain = "" if s.domain == "ai.onnx" else s.domain
         ops.setdefault((domain.encode(), s.name.encode()), []).append(s)
     table = Table()

@@ -2,6 +2,7 @@
  * and ops_FAMILY_count. */
 #define OP_FAMILIES(X)                                                                             \
     X(attention)                                                                                   \
+    X(contrib_fused)                                                                               \
     X(control)                                                                                     \
     X(convolution)                                                                                 \
     X(einsum)                                                                                      \

@@ -2,7 +2,7 @@
 
 LIST names the cases that do not pass yet, one a line; they count as skipped. A case that fails and is not on it is a
 failure: what has passed once may not fall back. Arguments go to `onnxcc test`: `--target c` runs the cases by way of C.
-With ONNXCC_REFRESH=1 the list is written anew.
+A case's file TOLERANCE holds arguments for that case alone. With ONNXCC_REFRESH=1 the list is written anew.
 """
 import concurrent.futures
 import os
@@ -49,12 +49,21 @@ def run_batch(onnxcc, folders, arguments):
     return merged
 
 
+def make_batches(folders):
+    """Folders that are run at once, with the arguments that they share."""
+    groups = {}
+    for folder in folders:
+        path = f"{folder}/TOLERANCE"
+        groups.setdefault(open(path).read() if os.path.exists(path) else "", []).append(folder)
+    for own, group in groups.items():
+        yield from ((group[i : i + BATCH], own.split()) for i in range(0, len(group), BATCH))
+
+
 def main(onnxcc, cases, list_path, *arguments):
     folders = sorted(f"{cases}/{name}" for name in os.listdir(cases) if os.path.isdir(f"{cases}/{name}"))
-    batches = [folders[i : i + BATCH] for i in range(0, len(folders), BATCH)]
     verdicts = {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for part in pool.map(lambda batch: run_batch(onnxcc, batch, arguments), batches):
+        for part in pool.map(lambda batch: run_batch(onnxcc, batch[0], [*arguments, *batch[1]]), make_batches(folders)):
             verdicts.update(part)
     failing = {name for name, reason in verdicts.items() if reason}
     if os.environ.get("ONNXCC_REFRESH") == "1":

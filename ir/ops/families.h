@@ -3,6 +3,8 @@
 #define OP_FAMILIES(X)                                                                             \
     X(attention)                                                                                   \
     X(contrib_fused)                                                                               \
+    X(contrib_norm)                                                                                \
+    X(contrib_quant)                                                                               \
     X(control)                                                                                     \
     X(convolution)                                                                                 \
     X(einsum)                                                                                      \

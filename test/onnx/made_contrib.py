@@ -83,7 +83,52 @@ def activations():
     yield Row("QuickGelu", "alpha", normal(x), dict(alpha=0.7))
 
 
+def normalizations():
+    x, h = (2, 3, 8), (8,)
+    yield Row("SkipLayerNormalization", "plain", normal(x, x, h, h), outputs=1)
+    yield Row("SkipLayerNormalization", "bias", normal(x, x, h, h, h), dict(epsilon=1e-3))
+    yield Row("SkipLayerNormalization", "sum", normal(x, (3, 8), h, None, h), outputs="y0 _ _ y1")
+    yield Row("SkipLayerNormalization", "broadcast", normal(x, (1, 3, 8), h, h), symbolic=True)
+    yield Row("SkipSimplifiedLayerNormalization", "plain", normal(x, x, h))
+    yield Row("SkipSimplifiedLayerNormalization", "sum", normal((6, 8), (6, 8), h, h), outputs="y0 _ _ y1")
+    for domain in ("", "com.microsoft")[:1]:
+        yield Row("SimplifiedLayerNormalization", "plain", normal(x, h), domain=domain)
+        yield Row("SimplifiedLayerNormalization", "statistic", normal((2, 3, 4, 5), (4, 5)), dict(axis=2), outputs=2, domain=domain)
+    rms = dict(epsilon=1e-5)
+    yield Row("SimplifiedLayerNormalization", "contrib", normal(x, h), rms, spelt=(node("RMSNormalization", "x0 x1", "y0", **rms),), opset=23)
+    yield Row("LayerNormalization", "opset_12", normal(x, h, h), dict(axis=-1), domain="", opset=12, outputs=3)
+    tables = normal((20, 8), (16, 8), (2, 8), (8,), (8,))
+
+    def words(r):
+        return [r.integers(0, 20, (2, 5), dtype=np.int32), r.integers(0, 2, (2, 5), dtype=np.int32), *tables(r)]
+
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]], np.int32)
+    yield Row("EmbedLayerNormalization", "mask", lambda r: [*words(r), mask], outputs=2, weights=(2, 3, 4, 5, 6))
+    yield Row("EmbedLayerNormalization", "sum", words, dict(epsilon=1e-5), outputs=3)
+    yield Row("EmbedLayerNormalization", "symbolic", lambda r: [*words(r), mask], outputs=2, symbolic=True, weights=(2, 3, 4, 5, 6))
+    yield Row("EmbedLayerNormalization", "positions", lambda r: [*words(r), None, r.integers(0, 16, (1, 5), dtype=np.int32)], outputs=2)
+
+    def without_segments(r):
+        ids, _, word, position, _, gamma, beta = words(r)
+        return [ids, None, word, position, None, gamma, beta, mask]
+
+    yield Row("EmbedLayerNormalization", "without_segments", without_segments, outputs=2)
+    first, last = dict(perm=[0, 3, 1, 2]), dict(perm=[0, 2, 3, 1])
+    group = dict(groups=2, epsilon=1e-3)
+    norm = node("GroupNormalization", "n x1 x2", "m", num_groups=2, epsilon=1e-3)
+    tail = (node("Transpose", "m", "l", **last), node("Sigmoid", "l", "s"), node("Mul", "l s", "y0"))
+    inputs = ((2, 4, 3, 6), (6,), (6,))
+    yield Row("GroupNorm", "silu", normal(*inputs), dict(activation=1, **group), spelt=(node("Transpose", "x0", "n", **first), norm, *tail))
+    yield Row("GroupNorm", "channels_first", normal((2, 6, 4, 3), (6,), (6,)), dict(activation=0, channels_last=0, **group),
+              spelt=(node("Identity", "x0", "n"), norm, node("Identity", "m", "y0")))
+    sums = (node("Unsqueeze", "x3 axes", "u"), node("Add", "x0 u", "a"), node("Add", "a x4", "y1"))
+    axes = node("Constant", "", "axes", value_ints=[1, 2])
+    yield Row("SkipGroupNorm", "by_batch", normal(*inputs, (2, 6), (6,)), dict(activation=1, **group), outputs=2,
+              spelt=(axes, *sums, node("Transpose", "y1", "n", **first), norm, *tail))
+
+
 def rows():
     yield from convolutions()
     yield from products()
     yield from activations()
+    yield from normalizations()

@@ -29,7 +29,7 @@ class Row:
     variant: str
     inputs: callable
     attributes: dict = field(default_factory=dict)
-    outputs: int = 1
+    outputs: object = 1  # how many, or their names: "y0 _ y1" leaves one out
     weights: tuple = ()  # numbers of the inputs that are initializers
     domain: str = "com.microsoft"
     opset: int = ORT_OPSET  # of the standard's domain
@@ -44,7 +44,8 @@ def node(op, inputs, outputs, **attributes):
 
 def build(row, arrays, spelt=False):
     names = [f"x{i}" if a is not None else "" for i, a in enumerate(arrays)]
-    outputs = [f"y{i}" for i in range(row.outputs)]
+    outputs = row.outputs.split() if isinstance(row.outputs, str) else [f"y{i}" for i in range(row.outputs)]
+    outputs = [name.strip("_") for name in outputs]
     nodes = row.spelt if spelt else [helper.make_node(row.op, names, outputs, domain=row.domain, **row.attributes)]
     given = [(i, n, a) for i, (n, a) in enumerate(zip(names, arrays)) if a is not None]
     inputs = [
@@ -57,7 +58,7 @@ def build(row, arrays, spelt=False):
         if i not in row.weights
     ]
     weights = [numpy_helper.from_array(a, n) for i, n, a in given if i in row.weights]
-    graph = helper.make_graph(nodes, "made", inputs, [onnx.ValueInfoProto(name=n) for n in outputs], weights)
+    graph = helper.make_graph(nodes, "made", inputs, [onnx.ValueInfoProto(name=n) for n in outputs if n], weights)
     opsets = [helper.make_opsetid("", row.opset)] + ([helper.make_opsetid(row.domain, 1)] if row.domain else [])
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 

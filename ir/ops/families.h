@@ -9,6 +9,7 @@
     X(convolution)                                                                                 \
     X(einsum)                                                                                      \
     X(elementwise)                                                                                 \
+    X(fold)                                                                                        \
     X(fusion)                                                                                      \
     X(gather)                                                                                      \
     X(generate)                                                                                    \
@@ -27,4 +28,6 @@
     X(roi)                                                                                         \
     X(sample)                                                                                      \
     X(softmax)                                                                                     \
-    X(slice)
+    X(signal)                                                                                      \
+    X(slice)                                                                                       \
+    X(training)

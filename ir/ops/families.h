@@ -2,7 +2,9 @@
  * and ops_FAMILY_count. */
 #define OP_FAMILIES(X)                                                                             \
     X(attention)                                                                                   \
+    X(contrib_attention)                                                                           \
     X(contrib_fused)                                                                               \
+    X(contrib_grouped)                                                                             \
     X(contrib_norm)                                                                                \
     X(contrib_quant)                                                                               \
     X(control)                                                                                     \

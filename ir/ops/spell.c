@@ -7,15 +7,16 @@
 
 enum { MOST_OUTPUTS = 8 };
 
-static const op_def *find_row(const char *op) {
-    static const char ours[] = OP_INTERNAL ".";
-    size_t length = sizeof ours - 1;
-    return strncmp(op, ours, length) == 0 ? op_find(OP_INTERNAL, op + length) : op_find("", op);
+/* "NAME" or "DOMAIN.NAME" */
+static const op_def *find_row(graph *g, const char *op) {
+    const char *dot = strrchr(op, '.');
+    if (!dot) return op_find("", op);
+    return op_find(arena_strndup(g->memory, op, (size_t)(dot - op)), dot + 1);
 }
 
 bool spell_node(graph *g, node_id n, const char *op, uint32_t input_count, const value_id *inputs,
                 uint32_t attr_count, const attr *attrs, uint32_t output_count, value_id *outputs) {
-    const op_def *row = find_row(op);
+    const op_def *row = find_row(g, op);
     assert(row && output_count <= MOST_OUTPUTS);
     while (input_count && !inputs[input_count - 1]) input_count--;
     for (uint32_t i = 0; i < output_count; i++)

@@ -10,8 +10,8 @@
 /* The domain of these operators. */
 #define SPELL_DOMAIN "com.microsoft"
 
-/* A node of the standard put before n. Inputs may be 0: left out. Makes `output_count` outputs; an
- * operator of ours is named "onnxcc.NAME". False and a diagnostic if it does not take these. */
+/* A node put before n: of the standard, or "DOMAIN.NAME". Inputs may be 0: left out. Makes
+ * `output_count` outputs. False and a diagnostic if the operator does not take these. */
 bool spell_node(graph *g, node_id n, const char *op, uint32_t input_count, const value_id *inputs,
                 uint32_t attr_count, const attr *attrs, uint32_t output_count, value_id *outputs);
 /* The first output of such a node; 0 if it failed. */

@@ -34,6 +34,7 @@ class Row:
     domain: str = "com.microsoft"
     opset: int = ORT_OPSET  # of the standard's domain
     symbolic: bool = False  # every dimension of an input is a symbol
+    types: dict = field(default_factory=dict)  # of outputs, where ONNX Runtime cannot tell
     tolerance: tuple = None  # relative, absolute
     spelt: tuple = ()  # nodes that mean the same, from x0, x1.. to y0, where ONNX Runtime cannot run the node
 
@@ -59,6 +60,9 @@ def build(row, arrays, spelt=False):
     ]
     weights = [numpy_helper.from_array(a, n) for i, n, a in given if i in row.weights]
     graph = helper.make_graph(nodes, "made", inputs, [onnx.ValueInfoProto(name=n) for n in outputs if n], weights)
+    for declared in graph.output:
+        if declared.name in row.types:
+            declared.type.tensor_type.elem_type = row.types[declared.name]
     opsets = [helper.make_opsetid("", row.opset)] + ([helper.make_opsetid(row.domain, 1)] if row.domain else [])
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 

@@ -339,6 +339,25 @@ static builder begin_program(graph *g, arena *a, const build_options *options) {
     return b;
 }
 
+/* Inputs and outputs as the file has them; of a graph from text, one for each tensor. */
+static void add_ports(builder *b) {
+    const graph *g = b->g;
+    program *p = b->p;
+    for (size_t i = 0; i < g->input_ports.count; i++)
+        list_push(b->a, &p->input_ports, g->input_ports.data[i]);
+    for (size_t i = 0; i < g->output_ports.count; i++)
+        list_push(b->a, &p->output_ports, g->output_ports.data[i]);
+    graph_port plain = {.kind = TYPE_TENSOR, .present = true, .count = 1};
+    for (size_t i = 0; !g->input_ports.count && i < p->inputs.count; i++) {
+        plain.name = p->inputs.data[i].name;
+        list_push(b->a, &p->input_ports, plain);
+    }
+    for (size_t i = 0; !g->output_ports.count && i < p->outputs.count; i++) {
+        plain.name = p->outputs.data[i].name;
+        list_push(b->a, &p->output_ports, plain);
+    }
+}
+
 /* Inputs whose values the model was compiled for must have them. */
 static void check_fixed_inputs(builder *b) {
     const region *main = graph_region(b->g, GRAPH_MAIN);
@@ -377,6 +396,7 @@ program *program_build(graph *g, arena *a, const build_options *options) {
     if (!build_region(&b, GRAPH_MAIN)) return NULL;
     const region *main = graph_region(g, GRAPH_MAIN);
     add_outputs(&b, main->outputs.data, main->outputs.count);
+    add_ports(&b);
     place_weights(&b);
     place_arena(&b);
     return b.p;

@@ -83,8 +83,7 @@ bool driver_open(driver *d, const char *path, const driver_options *options) {
     } else {
         import_options o = {.dims = options->dims,
                             .dim_count = options->dim_count,
-                            .pins = options->pins,
-                            .pin_count = options->pin_count,
+                            .pin_folder = options->pin_folder,
                             .pin_values = options->pin_values};
         d->graph = import_model(path, &o, d->memory, &d->diag, &d->files);
     }

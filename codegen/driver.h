@@ -13,13 +13,11 @@ typedef struct {
     const char *name;        /* prefix of the generated interface; NULL: from the file's name */
     const char *const *dims; /* settings "SYM=8", "SYM=1..512", "SYM=1,8" */
     size_t dim_count;
-    const load_tensor_result
-        *pins; /* tensors for the inputs: symbols are fixed to their sizes; NULL */
-    size_t pin_count;
-    bool pin_values;      /* also the values of small integer inputs that shapes depend on */
-    int optimize;         /* -O level, 0 to 3 */
-    const char *passes;   /* a pipeline in place of the level's own; NULL */
-    bool weights_in_file; /* NAME.weights beside the library instead of inside */
+    const char *pin_folder; /* test data: symbols are fixed to the sizes in it; NULL */
+    bool pin_values;        /* also the values of small integer inputs that shapes depend on */
+    int optimize;           /* -O level, 0 to 3 */
+    const char *passes;     /* a pipeline in place of the level's own; NULL */
+    bool weights_in_file;   /* NAME.weights beside the library instead of inside */
     pass_report report;
     void (*inspect)(void *user, const loop_kernel *k); /* every kernel before its schedule; NULL */
     void *inspect_user;

@@ -91,6 +91,9 @@ typedef struct {
     uint32_t profile_count; /* steps with a profile number */
     LIST(program_io) inputs;
     LIST(program_io) outputs;
+    /* How these belong together in the file's inputs and outputs, in order. */
+    LIST(graph_port) input_ports;
+    LIST(graph_port) output_ports;
     dim arena_bytes;       /* expression over symbols */
     const dim *live_bytes; /* sums of live bytes: the largest is what no plan can beat */
     size_t live_count;

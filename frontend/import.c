@@ -142,9 +142,6 @@ static bool import_inputs(importer *im, const Onnx__GraphProto *p, region_id r,
             ok = false;
             continue;
         }
-        if (r == GRAPH_MAIN && t.kind == TYPE_TENSOR && t.rank < 0)
-            ok = diag_error(im->g->diag, name, NULL, "give the input a shape in the model",
-                            "the input has no rank");
         value_id v = graph_add_value(im->g, name, t);
         list_push(im->g->memory, &graph_region(im->g, r)->inputs, v);
         if (!import_add_name(im->g->memory, scope, name, v))
@@ -163,6 +160,8 @@ static bool import_outputs(importer *im, const Onnx__GraphProto *p, region_id r,
             ok = diag_error(im->g->diag, name, NULL, NULL, "the graph's output is made by no node");
         else
             list_push(im->g->memory, &graph_region(im->g, r)->outputs, v);
+        graph_port port = {.name = name, .kind = TYPE_TENSOR, .present = true, .count = 1};
+        if (r == GRAPH_MAIN) list_push(im->g->memory, &im->g->output_ports, port);
     }
     return ok;
 }
@@ -198,126 +197,7 @@ bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_s
            import_outputs(im, p, r, scope);
 }
 
-/* ---- dimension settings ---- */
-
-static bool parse_size(const char **p, int64_t *out) {
-    char *end;
-    errno = 0;
-    long long n = strtoll(*p, &end, 10);
-    if (end == *p || errno || n < 0 || n > DIM_MAX) return false;
-    *p = end;
-    *out = n;
-    return true;
-}
-
-/* "8", "1..512" or "1,8" as bounds. */
-static bool parse_setting(const char *p, int64_t *low, int64_t *high) {
-    if (!parse_size(&p, low)) return false;
-    *high = *low;
-    if (strncmp(p, "..", 2) == 0) {
-        p += 2;
-        return parse_size(&p, high) && !*p && *low <= *high;
-    }
-    while (*p == ',') {
-        int64_t n;
-        p++;
-        if (!parse_size(&p, &n)) return false;
-        *low = n < *low ? n : *low;
-        *high = n > *high ? n : *high;
-    }
-    return !*p;
-}
-
-static const char *symbol_list(const graph *g) {
-    const char *text = "";
-    for (dim_symbol s = 0; s < dim_symbol_count(g->dims); s++)
-        text = arena_printf(g->memory, "%s%s%s", text, s ? ", " : "", dim_symbol_name(g->dims, s));
-    return *text ? text : "none";
-}
-
-static bool apply_setting(graph *g, const char *setting) {
-    const char *equals = strchr(setting, '=');
-    int64_t low, high;
-    dim_symbol s;
-    if (!equals || !parse_setting(equals + 1, &low, &high))
-        return diag_error(g->diag, NULL, NULL, NULL,
-                          "--dim %s: SYMBOL=8, SYMBOL=1..512 or SYMBOL=1,8 is wanted", setting);
-    const char *name = arena_strndup(g->memory, setting, (size_t)(equals - setting));
-    if (!dim_find_symbol(g->dims, name, &s))
-        return diag_error(g->diag, NULL, NULL, NULL,
-                          "--dim %s: the model has no symbol %s; it has: %s", setting, name,
-                          symbol_list(g));
-    dim_set_bounds(g->dims, s, low, high);
-    return true;
-}
-
-static bool is_initializer(const Onnx__GraphProto *p, const char *name) {
-    for (size_t i = 0; i < p->n_initializer; i++)
-        if (strcmp(import_text(p->initializer[i]->name), name) == 0) return true;
-    return false;
-}
-
-/* Fixes the symbols of an input to the dimensions of a tensor for it. */
-static void apply_pin(graph *g, const type *t, const load_tensor_result *pin) {
-    for (int i = 0; t->kind == TYPE_TENSOR && t->rank == pin->rank && i < t->rank; i++)
-        if (dim_op_of(g->dims, t->dims[i]) == DIM_SYMBOL)
-            dim_set_bounds(g->dims, dim_symbol_of(g->dims, t->dims[i]), pin->dims[i], pin->dims[i]);
-}
-
-/* Symbols that settings or tensors fix get bounds that meet, before anything is inferred from
- * them. */
-static bool apply_settings(importer *im, const import_options *options, const Onnx__GraphProto *p) {
-    graph *g = im->g;
-    bool ok = true;
-    size_t number = 0;
-    for (size_t i = 0; i < p->n_input; i++) {
-        type t;
-        if (is_initializer(p, import_text(p->input[i]->name)) || !p->input[i]->type) continue;
-        ok &= import_type(im, p->input[i]->type, import_text(p->input[i]->name), &t);
-        if (ok && options && number < options->pin_count) apply_pin(g, &t, &options->pins[number]);
-        number++;
-    }
-    for (size_t i = 0; ok && options && i < options->dim_count; i++)
-        ok &= apply_setting(g, options->dims[i]);
-    return ok;
-}
-
-static void fix_inputs(graph *g) {
-    const region *main = graph_region(g, GRAPH_MAIN);
-    for (size_t i = 0; i < main->inputs.count; i++) {
-        type *t = &graph_value(g, main->inputs.data[i])->type;
-        dim *dims = ARENA_ARRAY(g->memory, dim, t->rank > 0 ? (size_t)t->rank : 0);
-        for (int j = 0; t->kind == TYPE_TENSOR && j < t->rank; j++)
-            dims[j] = dim_substitute(g->dims, t->dims[j], NULL);
-        if (t->kind == TYPE_TENSOR && t->rank > 0) t->dims = dims;
-    }
-}
-
-/* Known elements for a small integer input. */
-static void fix_value(graph *g, value_id v, const load_tensor_result *pin) {
-    enum { MOST = 64 };
-    const type *t = graph_type(g, v);
-    size_t count;
-    bool whole = t->kind == TYPE_TENSOR && (dtype_is_integer(t->dtype) || t->dtype == DTYPE_BOOL);
-    if (!whole || t->rank > 1 || t->dtype != pin->dtype ||
-        !load_count_elements(pin->rank, pin->dims, &count) || count > MOST)
-        return;
-    const value data = {.type = {.dtype = pin->dtype}, .constant = &pin->data};
-    dim *elements = ARENA_ARRAY(g->memory, dim, count);
-    for (size_t i = 0; i < count; i++) {
-        int64_t n = value_int(&data, g->dims, i);
-        if (n > DIM_MAX || n < -DIM_MAX) return;
-        elements[i] = dim_const(g->dims, n);
-    }
-    graph_value(g, v)->elements = elements;
-}
-
-static void fix_values(graph *g, const import_options *options) {
-    const region *main = graph_region(g, GRAPH_MAIN);
-    for (size_t i = 0;
-         options && options->pin_values && i < main->inputs.count && i < options->pin_count; i++)
-        fix_value(g, main->inputs.data[i], &options->pins[i]);
-}
+/* ---- the model ---- */
 
 graph *import_model(const char *path, const import_options *options, arena *a, diag *d,
                     void **files) {
@@ -330,10 +210,7 @@ graph *import_model(const char *path, const import_options *options, arena *a, d
                    .opsets = (const Onnx__OperatorSetIdProto *const *)m->proto->opset_import,
                    .opset_count = m->proto->n_opset_import};
     im.g = graph_create(a, d, import_text(p->name));
-    bool ok = apply_settings(&im, options, p) && import_initializers(&im, p, &scope) &&
-              import_inputs(&im, p, GRAPH_MAIN, &scope);
-    if (ok) fix_inputs(im.g);
-    if (ok) fix_values(im.g, options);
+    bool ok = import_initializers(&im, p, &scope) && import_model_inputs(&im, options, p, &scope);
     if (ok) import_nodes(&im, p, GRAPH_MAIN, &scope);
     ok = ok && !d->error_count && import_outputs(&im, p, GRAPH_MAIN, &scope);
     return ok && !d->error_count && graph_sort(im.g) ? im.g : NULL;

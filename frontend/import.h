@@ -11,10 +11,9 @@ typedef struct {
      * the least and the largest. */
     const char *const *dims;
     size_t dim_count;
-    /* Tensors for the inputs, in their order: symbols that are dimensions of inputs are fixed to
-     * theirs. */
-    const load_tensor_result *pins;
-    size_t pin_count;
+    /* A folder of test data (input_0.pb, ...): symbols that are dimensions of inputs are fixed to
+     * the sizes of its tensors, the numbers of tensors in sequences to those that it has. NULL. */
+    const char *pin_folder;
     /* The values of small integer inputs are fixed as well, for models whose shapes depend on them
      * (axes or a shape as an input): the compiled model checks that it is given these. */
     bool pin_values;

@@ -37,6 +37,7 @@ typedef struct {
     const Onnx__GraphProto *proto;
     const import_scope *declared;
     size_t expanded; /* nodes made so far */
+    int bodies;      /* how many bodies of loops the nodes stand in */
 } importer;
 
 /* A node on its way in: what upgrades rewrite. Inputs and attributes are the importer's own arrays.
@@ -68,6 +69,10 @@ bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_s
 bool import_graph_nodes(importer *im, const Onnx__GraphProto *p, region_id r, import_scope *scope);
 bool import_type(importer *im, const Onnx__TypeProto *p, const char *name, type *out);
 int import_opset(const importer *im, const char *domain);
+
+/* inputs of the model (import_input.c) */
+bool import_model_inputs(importer *im, const import_options *o, const Onnx__GraphProto *p,
+                         import_scope *scope);
 
 /* nodes (import_node.c) */
 bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import_scope *scope);

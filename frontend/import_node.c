@@ -60,7 +60,9 @@ static bool import_region(importer *im, const Onnx__GraphProto *p, import_node *
     out->kind = ATTR_REGION;
     out->i = r;
     const size_t items = im->g->diag->items.count, errors = im->g->diag->error_count;
+    im->bodies += p->n_input > 0;
     bool ok = import_graph(im, p, r, &inner);
+    im->bodies -= p->n_input > 0;
     if (!is_if(n) || im->g->diag->error_count == errors) return ok;
     take_complaints(im, n, out->name, items, errors);
     return true;
@@ -265,6 +267,18 @@ static void adopt_region(graph *g, region_id r, node_id owner) {
             (type){.kind = TYPE_NONE, .rank = -1};
 }
 
+/* Types of the node's results. In the body of a loop they are a first guess: the loop gives its
+ * body better ones, and complains then. */
+static bool infer_node(importer *im, node_id id) {
+    diag *d = im->g->diag;
+    const size_t items = d->items.count, errors = d->error_count;
+    if (op_infer(im->g, id)) return true;
+    if (!im->bodies) return false;
+    d->items.count = items;
+    d->error_count = errors;
+    return true;
+}
+
 bool import_emit(importer *im, import_node *n) {
     const op_def *op = op_find(n->domain, n->op);
     assert(op);
@@ -277,7 +291,7 @@ bool import_emit(importer *im, import_node *n) {
     for (uint32_t i = 0; i < made->attr_count; i++)
         if (made->attrs[i].kind == ATTR_REGION)
             adopt_region(im->g, (region_id)made->attrs[i].i, id);
-    return waits_for_type(im, n) || op_infer(im->g, id);
+    return waits_for_type(im, n) || infer_node(im, id);
 }
 
 /* Constant: the value itself, under the output's name. */

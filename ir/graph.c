@@ -305,6 +305,10 @@ bool type_static_dims(const dim_table *t, const type *ty, int64_t *dims) {
     return ty->rank >= 0;
 }
 
+bool type_is_known(const type *t) {
+    return t->kind != TYPE_NONE && !(t->kind == TYPE_TENSOR && t->rank < 0);
+}
+
 /* ---- attributes ---- */
 
 const attr *node_attr(const node *n, const char *name) {

@@ -14,7 +14,7 @@ typedef uint32_t value_id;  /* 0 is none: an optional input left out */
 typedef uint32_t node_id;   /* 0 is none */
 typedef uint32_t region_id; /* 0 is none, GRAPH_MAIN the graph itself */
 
-enum { GRAPH_MAIN = 1, TENSOR_MAX_RANK = 12 };
+enum { GRAPH_MAIN = 1, TENSOR_MAX_RANK = 12, GRAPH_MOST_ITEMS = 4096 };
 
 typedef struct op_def op_def; /* ir/op.h */
 
@@ -96,13 +96,20 @@ typedef struct {
     region_id region; /* the region that it stands in; 0 once removed */
 } node;
 
+/* The items of a sequence, or of an optional: none or one. */
+typedef struct {
+    const value_id *items;
+    size_t count;
+} value_list;
+
 typedef struct {
     const char *name; /* unique among the values */
     type type;
-    node_id producer;     /* 0: a constant, an input of a region, or nothing yet */
-    const blob *constant; /* data, for a constant */
-    const dim *elements;  /* small integer tensors (rank 0 or 1) whose elements are known as
-                             expressions; else NULL */
+    node_id producer;       /* 0: a constant, an input of a region, or nothing yet */
+    const blob *constant;   /* data, for a constant */
+    const dim *elements;    /* small integer tensors (rank 0 or 1) whose elements are known as
+                               expressions; else NULL */
+    const value_list *list; /* sequences and optionals whose items are known; else NULL */
 } value;
 
 typedef struct {
@@ -113,6 +120,16 @@ typedef struct {
     region_id parent;
     node_id owner; /* the node that has this region as an attribute; 0 for the main one */
 } region;
+
+/* An input or output of the model as its file has it. Sequences and optionals are taken apart: the
+ * tensors of each stand one after the other among the inputs or outputs of the main region. */
+typedef struct {
+    const char *name;
+    type_kind kind; /* TENSOR, SEQUENCE, OPTIONAL */
+    bool list;      /* OPTIONAL: of a sequence */
+    bool present;   /* OPTIONAL: whether there is something; true for others */
+    uint32_t count; /* of tensors */
+} graph_port;
 
 /* The names that values have, hashed; graph.c alone looks inside. */
 typedef struct {
@@ -129,6 +146,11 @@ typedef struct graph {
     LIST(node) nodes;
     LIST(region) regions;
     graph_names names;
+    /* One for every input and output of the model; no ports: each is a tensor. */
+    LIST(graph_port) input_ports;
+    LIST(graph_port) output_ports;
+    /* Sequences are not resolved yet: types that only their items would tell may be missing. */
+    bool pending;
 } graph;
 
 graph *graph_create(arena *a, diag *d, const char *name);
@@ -195,6 +217,10 @@ int64_t value_int(const value *v, const dim_table *t, size_t i);
 /* The elements of a small integer or bool tensor, row-major, as dimension expressions: from
  * `elements`, or from a constant. NULL if they are not known; *count is their number. */
 const dim *graph_elements(graph *g, value_id v, size_t *count);
+
+/* Whether the type is of a tensor, or of something made of them, that is known: not so before
+ * inference, and where only the items of a sequence tell a rank. */
+bool type_is_known(const type *t);
 
 /* ---- rewriting ---- */
 /* Every use of `from` in nodes and region outputs becomes `to`. */

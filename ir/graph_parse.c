@@ -297,6 +297,53 @@ static bool parse_symbol(graph_parser *p) {
     return true;
 }
 
+/* "NAME" [optional | absent] tensor | sequence COUNT */
+static bool parse_port(graph_parser *p, graph_port *port) {
+    text_lexer *x = &p->lex;
+    size_t length;
+    int64_t count;
+    *port = (graph_port){.kind = TYPE_TENSOR, .present = true};
+    if (!text_string(x, &port->name, &length)) return false;
+    bool absent = text_accept(x, "absent"), optional = absent || text_accept(x, "optional");
+    bool list = text_accept(x, "sequence");
+    if (!list && !text_expect(x, "tensor")) return false;
+    port->present = !absent;
+    port->kind = optional ? TYPE_OPTIONAL : list ? TYPE_SEQUENCE : TYPE_TENSOR;
+    port->list = optional && list;
+    if (!text_int(x, &count)) return false;
+    if (count < 0 || count > GRAPH_MOST_ITEMS || (!list && count != port->present))
+        return text_fail(x, "the number of tensors makes no sense");
+    port->count = (uint32_t)count;
+    return true;
+}
+
+/* The ports name all inputs and outputs, or there are none. */
+static bool check_ports(graph_parser *p) {
+    const region *main = graph_region(p->g, GRAPH_MAIN);
+    size_t inputs = 0, outputs = 0;
+    for (size_t i = 0; i < p->g->input_ports.count; i++) inputs += p->g->input_ports.data[i].count;
+    for (size_t i = 0; i < p->g->output_ports.count; i++)
+        outputs += p->g->output_ports.data[i].count;
+    if (!p->g->input_ports.count && !p->g->output_ports.count) return true;
+    return (inputs == main->inputs.count && outputs == main->outputs.count) ||
+           text_fail(&p->lex, "the lines of inputs and outputs do not fit the graph's");
+}
+
+static bool parse_ports(graph_parser *p) {
+    graph_port port;
+    for (;;) {
+        if (text_accept(&p->lex, "input")) {
+            if (!parse_port(p, &port)) return false;
+            list_push(p->lex.memory, &p->g->input_ports, port);
+        } else if (text_accept(&p->lex, "output")) {
+            if (!parse_port(p, &port)) return false;
+            list_push(p->lex.memory, &p->g->output_ports, port);
+        } else {
+            return true;
+        }
+    }
+}
+
 static bool parse_constant(graph_parser *p) {
     value_id v;
     blob *b = ARENA_NEW(p->lex.memory, blob);
@@ -315,9 +362,10 @@ static bool parse_graph(graph_parser *p) {
     p->g->name = name;
     while (text_accept(x, "dim"))
         if (!parse_symbol(p)) return false;
+    if (!parse_ports(p)) return false;
     while (text_accept(x, "const"))
         if (!parse_constant(p)) return false;
-    if (!parse_region(p, GRAPH_MAIN)) return false;
+    if (!parse_region(p, GRAPH_MAIN) || !check_ports(p)) return false;
     text_skip(x);
     return !*x->at || text_fail(x, "something stands behind the graph");
 }

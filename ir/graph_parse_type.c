@@ -57,6 +57,10 @@ static bool parse_tensor(graph_parser *p, type *t) {
     dim *dims = ARENA_ARRAY(x->memory, dim, TENSOR_MAX_RANK);
     t->kind = TYPE_TENSOR;
     t->dims = dims;
+    if (p->type_depth > 1 && text_accept(x, "*")) { /* items may differ in rank */
+        t->rank = -1;
+        return true;
+    }
     if (!text_expect(x, "[")) return false;
     for (t->rank = 0; !text_accept(x, "]"); t->rank++) {
         int64_t c;

@@ -323,6 +323,23 @@ static void put_symbols(printer *p) {
     }
 }
 
+static void put_ports(printer *p, const char *what, const graph_port *ports, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const graph_port *port = &ports[i];
+        put(p, "%s ", what);
+        put_quoted(p, port->name, strlen(port->name));
+        put(p, " %s%s %" PRIu32 "\n",
+            port->kind == TYPE_OPTIONAL ? (port->present ? "optional " : "absent ") : "",
+            port->kind == TYPE_SEQUENCE || port->list ? "sequence" : "tensor", port->count);
+    }
+}
+
+static bool has_list(const graph_port *ports, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (ports[i].kind != TYPE_TENSOR) return true;
+    return false;
+}
+
 /* Constants that something uses, in the order of their ids. */
 static void put_constants(printer *p) {
     const uint32_t *uses = graph_count_uses(p->g);
@@ -354,6 +371,11 @@ void graph_print(const graph *g, graph_print_options options,
     put_name(&p, *g->name ? g->name : "main");
     put(&p, "\n");
     put_symbols(&p);
+    if (has_list(g->input_ports.data, g->input_ports.count) ||
+        has_list(g->output_ports.data, g->output_ports.count)) {
+        put_ports(&p, "input", g->input_ports.data, g->input_ports.count);
+        put_ports(&p, "output", g->output_ports.data, g->output_ports.count);
+    }
     put_constants(&p);
     put_region(&p, GRAPH_MAIN, 0);
     put(&p, "\n");

@@ -29,7 +29,8 @@ static void complain(verifier *v, node_id n, const char *format, ...) {
 static void verify_type(verifier *v, node_id n, value_id id) {
     const value *val = graph_value(v->g, id);
     const type *t = &val->type;
-    if (t->kind == TYPE_NONE || (t->kind == TYPE_TENSOR && t->rank < 0)) {
+    if (!type_is_known(t)) {
+        if (v->g->pending) return;
         complain(v, n, "value %s has no type", val->name);
         return;
     }

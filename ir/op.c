@@ -163,13 +163,13 @@ static bool infer_regions(graph *g, node_id n) {
 }
 
 /* Whether everything that the node reads has a type: what failed upstream is reported there, once.
- */
+ * Tensors in lists may be of unknown rank. */
 static bool inputs_typed(const graph *g, node_id n) {
     const node *nd = graph_node(g, n);
     for (uint32_t i = 0; i < nd->input_count; i++) {
         if (!nd->inputs[i]) continue;
         const type *t = graph_type(g, nd->inputs[i]);
-        if (t->kind == TYPE_NONE || (t->kind == TYPE_TENSOR && t->rank < 0)) return false;
+        if (nd->op->flags & OP_LISTS ? t->kind == TYPE_NONE : !type_is_known(t)) return false;
     }
     return true;
 }
@@ -195,10 +195,12 @@ static bool spell(graph *g, node_id n) {
 
 bool op_infer(graph *g, node_id n) {
     const op_def *op = graph_node(g, n)->op;
+    if (op->flags & OP_LISTS) g->pending = true;
     if (!infer_regions(g, n)) return false;
     if (!inputs_typed(g, n))
-        return g->diag->error_count ? false
-                                    : op_error(g, n, NULL, "the type of an input is not known");
+        return g->pending             ? !g->diag->error_count
+               : g->diag->error_count ? false
+                                      : op_error(g, n, NULL, "the type of an input is not known");
     if (!op->infer && !op->formula) return spell(g, n);
     if (!(op->infer ? op->infer(g, n) : infer_formula(g, n))) return false;
     op_infer_elements(g, n);
@@ -220,6 +222,7 @@ void op_set_type(graph *g, node_id n, uint32_t output, type t) {
     value_id v = graph_output(g, n, output);
     if (!v) return;
     type *old = &graph_value(g, v)->type;
+    g->pending |= t.kind == TYPE_SEQUENCE || t.kind == TYPE_OPTIONAL;
     if (t.kind == TYPE_TENSOR && t.rank > 0) {
         dim *dims = ARENA_ARRAY(g->memory, dim, (size_t)t.rank);
         memcpy(dims, t.dims, (size_t)t.rank * sizeof *dims);

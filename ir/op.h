@@ -20,7 +20,8 @@ enum {
     OP_EFFECT = 8,      /* not to be folded, merged or moved: random numbers */
     OP_ANCHOR = 16,     /* has a `nest`; a fusion group holds at most one. A nest without it is a
                            kernel of its own: it reads back what it writes */
-    OP_OPAQUE = 64      /* copies elements without looking at them: they may be strings */
+    OP_OPAQUE = 64,     /* copies elements without looking at them: they may be strings */
+    OP_LISTS = 128      /* of sequences or optionals: inputs may be of unknown rank */
 };
 
 struct op_def {

@@ -20,9 +20,7 @@ static long visit(graph *g, const pass_options *options, const uint32_t *uses, n
         graph_move_node_before(g, graph_region(g, branch)->nodes.data[0], into, n);
     for (uint32_t i = 0; i < graph_node(g, n)->output_count; i++) {
         value_id y = graph_output(g, n, i), made = graph_region(g, branch)->outputs.data[i];
-        if (!y || rewrite_replace(g, y, made)) continue;
-        /* The graph's output keeps its name by way of an Identity. */
-        graph_add_node(g, into, n, op_find("", "Identity"), "", 1, &made, 1, &y, 0, NULL);
+        if (y) rewrite_take_over(g, n, y, made);
     }
     graph_remove_node(g, n);
     return 1;

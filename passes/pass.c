@@ -32,7 +32,7 @@ const pass_def *pass_find(const char *name) {
 }
 
 /* What every level does first: graphs as exporters mean them; and last: kernels. */
-#define FIRST "(canonicalise,inline_if,dce)*,expand,(canonicalise,fold,dce)*"
+#define FIRST "sequences,(canonicalise,inline_if,dce)*,expand,(canonicalise,fold,dce)*"
 #define LAST  "fuse,dce"
 
 const char *pass_default_pipeline(int optimize) {

@@ -17,7 +17,8 @@
     X(inline_if)                                                                                   \
     X(layout)                                                                                      \
     X(pack)                                                                                        \
-    X(recognise)
+    X(recognise)                                                                                   \
+    X(sequences)
 
 #define DECLARE_PASS(name) extern const pass_def pass_##name;
 PASS_LIST(DECLARE_PASS)

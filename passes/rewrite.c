@@ -83,6 +83,19 @@ bool rewrite_replace(graph *g, value_id from, value_id to) {
     return true;
 }
 
+void rewrite_take_over(graph *g, node_id n, value_id y, value_id made) {
+    bool tensor = graph_type(g, y)->kind == TYPE_TENSOR;
+    if (tensor ? rewrite_replace(g, y, made) : (graph_replace_uses(g, y, made), true)) return;
+    /* The graph's output keeps its name by way of an Identity. */
+    const char *name = graph_value(g, y)->name;
+    value_id out = graph_add_value(g, NULL, *graph_type(g, made));
+    graph_value(g, y)->name = graph_value(g, out)->name;
+    graph_value(g, out)->name = name;
+    graph_add_node(g, graph_node(g, n)->region, n, op_find("", "Identity"), "", 1, &made, 1, &out,
+                   0, NULL);
+    graph_replace_uses(g, y, out);
+}
+
 node_id *rewrite_nodes(const graph *g, region_id r, size_t *count) {
     const region *reg = graph_region(g, r);
     node_id *nodes = ARENA_ARRAY(g->memory, node_id, reg->nodes.count);

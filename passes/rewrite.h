@@ -31,6 +31,24 @@ bool rewrite_replace(graph *g, value_id from, value_id to);
 /* The nodes that a region holds now, in order, for a pass that changes it as it goes. In g->memory.
  */
 node_id *rewrite_nodes(const graph *g, region_id r, size_t *count);
+/* Lets `made` take the place of y, an output of node n: by way of an Identity in front of n where
+ * an output of the graph must keep its name. */
+void rewrite_take_over(graph *g, node_id n, value_id y, value_id made);
+/* The one number that shapes and constants tell of a scalar. */
+bool rewrite_known(graph *g, value_id v, int64_t *out);
+
+/* ---- copies (unroll.c) ---- */
+/* Copies the nodes of a region, and the regions in them, in front of `before`. map[v] stands for v;
+ * it gets what is copied. Types are left to inference. */
+void rewrite_copy_nodes(graph *g, region_id from, region_id to, node_id before, value_id *map);
+/* Copies a body in front of node n, its inputs replaced by `inputs`, infers its types and says what
+ * its results are. False after a diagnostic. */
+bool rewrite_copy_body(graph *g, region_id body, node_id n, const value_id *inputs,
+                       value_id *outputs);
+/* Writes out a Loop node iteration by iteration; it is left without uses. False and a diagnostic
+ * if the number of iterations is not known. */
+bool rewrite_unroll(graph *g, node_id n);
+
 /* Calls `visit` on every node of every region that is there at the start, but those in groups; sums
  * up what it returns. A negative result ends it. */
 long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,

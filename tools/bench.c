@@ -98,22 +98,15 @@ static bool write_report(const bench_result *r, const bench_options *o, diag *d)
 static bool bench(driver *d, const char *path, const bench_options *o) {
     tool_list none = {.count = 0};
     driver_options options = o->compile.driver;
-    load_tensor_result *x = NULL;
-    size_t count = 0;
-    if (o->folder && !tool_load_test_data(d, o->folder, &x, &count)) return false;
-    if (!o->dynamic) {
-        options.pins = x;
-        options.pin_count = count;
-    }
+    const char *folder = o->folder ? tool_data_folder(d, o->folder) : NULL;
+    if (o->folder && !folder) return false;
+    if (!o->dynamic) options.pin_folder = folder;
     if (!driver_open(d, path, &options) || !driver_optimize(d) || !driver_build(d)) return false;
-    bool given = count == d->program->inputs.count;
-    if (!given) {
-        count = d->program->inputs.count;
-        x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
-    }
+    size_t count = d->program->inputs.count;
+    load_tensor_result *x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
     instance *i = strcmp(o->via, "library") == 0 ? driver_library(d) : driver_jit(d);
     instance_call call;
-    if (!i || (!given && !tool_load_inputs(d, NULL, &none, x)) ||
+    if (!i || !tool_load_inputs(d, folder, &none, x) ||
         !instance_bind(i, x, count, d->memory, &d->diag, &call))
         return false;
     onnxcc_context context = {.arena_bytes = call.arena_bytes};

@@ -12,12 +12,45 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-static bool load_file(driver *d, const char *path, const program_io *io, load_tensor_result *out) {
-    if (ends_with(path, ".npy")) return npy_read(path, io->type.dtype, d->memory, &d->diag, out);
-    load_value v;
-    if (!load_value_file(path, TYPE_TENSOR, d->memory, &d->diag, &v)) return false;
-    *out = v.tensor;
-    return true;
+static const char *port_text(const graph_port *port, arena *a) {
+    if (port->kind == TYPE_OPTIONAL && !port->present) return "nothing";
+    return port->kind == TYPE_SEQUENCE || port->list
+               ? arena_printf(a, "a sequence of %u", port->count)
+               : "a tensor";
+}
+
+const load_value *tool_load_port(driver *d, const char *path, const graph_port *port) {
+    load_value *v = ARENA_NEW(d->memory, load_value);
+    if (!load_value_file(path, port->kind, d->memory, &d->diag, v)) return NULL;
+    bool present = v->kind != TYPE_OPTIONAL || v->count;
+    const load_value *inner = v->kind == TYPE_OPTIONAL && present ? v->items : v;
+    size_t count = !present ? 0 : inner->kind == TYPE_SEQUENCE ? inner->count : 1;
+    bool tensors = true;
+    if (inner->kind == TYPE_TENSOR) {
+        load_value *one = ARENA_NEW(d->memory, load_value);
+        *one = (load_value){.kind = TYPE_SEQUENCE, .count = present, .items = inner};
+        inner = one;
+    }
+    for (size_t i = 0; present && i < count; i++) tensors &= inner->items[i].kind == TYPE_TENSOR;
+    if (present == port->present && count == port->count && tensors) return inner;
+    diag_error(&d->diag, port->name, NULL, NULL, "%s holds %zu tensors, the compiled model has %s",
+               path, count, port_text(port, d->memory));
+    return NULL;
+}
+
+/* The tensors of a port, from a file. */
+static bool load_file(driver *d, const char *path, const graph_port *port, const program_io *io,
+                      load_tensor_result *out) {
+    if (ends_with(path, ".npy")) {
+        if (port->kind == TYPE_TENSOR)
+            return npy_read(path, io->type.dtype, d->memory, &d->diag, out);
+        return diag_error(&d->diag, port->name, NULL, "use a .pb file",
+                          "a .npy file holds a tensor, the model takes %s",
+                          port_text(port, d->memory));
+    }
+    const load_value *v = tool_load_port(d, path, port);
+    for (uint32_t i = 0; v && i < port->count; i++) out[i] = v->items[i].tensor;
+    return v != NULL;
 }
 
 /* The file that "NAME=FILE" gives for an input. */
@@ -34,8 +67,8 @@ static bool check_settings(driver *d, const tool_list *settings) {
     for (size_t i = 0; i < settings->count; i++) {
         const char *end = strchr(settings->items[i], '=');
         bool known = false;
-        for (size_t j = 0; end && j < d->program->inputs.count; j++) {
-            const char *name = d->program->inputs.data[j].name;
+        for (size_t j = 0; end && j < d->program->input_ports.count; j++) {
+            const char *name = d->program->input_ports.data[j].name;
             known |= strlen(name) == (size_t)(end - settings->items[i]) &&
                      strncmp(name, settings->items[i], strlen(name)) == 0;
         }
@@ -101,36 +134,26 @@ static load_tensor_result random_tensor(driver *d, const program_io *io, uint64_
 bool tool_load_inputs(driver *d, const char *folder, const tool_list *settings,
                       load_tensor_result *out) {
     uint64_t state = 0x9e3779b97f4a7c15u;
+    const program_io *io = d->program->inputs.data;
     bool ok = check_settings(d, settings);
-    for (size_t i = 0; i < d->program->inputs.count; i++) {
-        const program_io *io = &d->program->inputs.data[i];
-        const char *path = setting_for(settings, io->name);
+    for (size_t i = 0; ok && i < d->program->input_ports.count; i++) {
+        const graph_port *port = &d->program->input_ports.data[i];
+        const char *path = setting_for(settings, port->name);
         if (!path && folder) {
             path = arena_printf(d->memory, "%s/input_%zu.pb", folder, i);
             if (access(path, R_OK) != 0) path = NULL;
         }
-        if (path)
-            ok &= load_file(d, path, io, &out[i]);
-        else
-            out[i] = random_tensor(d, io, &state);
+        if (path) ok &= load_file(d, path, port, io, out);
+        for (uint32_t j = 0; j < port->count; j++, io++, out++)
+            if (!path) *out = random_tensor(d, io, &state);
     }
     return ok;
 }
 
-bool tool_load_test_data(driver *d, const char *folder, load_tensor_result **out, size_t *count) {
-    LIST(load_tensor_result) found = {0};
+const char *tool_data_folder(driver *d, const char *folder) {
     const char *first = arena_printf(d->memory, "%s/test_data_set_0", folder);
-    if (access(first, R_OK) == 0) folder = first;
-    if (access(folder, R_OK) != 0)
-        return diag_error(&d->diag, folder, NULL, NULL, "cannot be read: %s", strerror(errno));
-    for (size_t i = 0;; i++) {
-        load_value v = {0};
-        const char *path = arena_printf(d->memory, "%s/input_%zu.pb", folder, i);
-        if (access(path, R_OK) != 0) break;
-        if (!load_value_file(path, TYPE_TENSOR, d->memory, &d->diag, &v)) return false;
-        list_push(d->memory, &found, v.tensor);
-    }
-    *out = found.data;
-    *count = found.count;
-    return true;
+    if (access(first, R_OK) == 0) return first;
+    if (access(folder, R_OK) == 0) return folder;
+    diag_error(&d->diag, folder, NULL, NULL, "cannot be read: %s", strerror(errno));
+    return NULL;
 }

@@ -38,24 +38,36 @@ typedef struct {
 static bool compare_set(driver *d, const char *set, const instance_call *call,
                         const test_options *o) {
     bool ok = true;
-    for (size_t i = 0; i < d->program->outputs.count; i++) {
-        load_value v;
+    const load_tensor_result *got = call->results;
+    for (size_t i = 0; i < d->program->output_ports.count; i++) {
+        const graph_port *port = &d->program->output_ports.data[i];
         const char *path = arena_printf(d->memory, "%s/output_%zu.pb", set, i);
-        if (access(path, R_OK) != 0) continue;
-        if (!load_value_file(path, TYPE_TENSOR, d->memory, &d->diag, &v)) return false;
-        const char *wrong =
-            compare_tensors(&v.tensor, &call->results[i], o->rtol, o->atol, d->memory);
-        if (wrong)
-            ok = diag_error(&d->diag, call->results[i].name, NULL, NULL, "%s: %s", set, wrong);
+        bool there = access(path, R_OK) == 0;
+        const load_value *v = there ? tool_load_port(d, path, port) : NULL;
+        if (there && !v) return false;
+        for (uint32_t j = 0; j < port->count; j++, got++) {
+            const char *wrong =
+                v ? compare_tensors(&v->items[j].tensor, got, o->rtol, o->atol, d->memory) : NULL;
+            if (wrong) ok = diag_error(&d->diag, got->name, NULL, NULL, "%s: %s", set, wrong);
+        }
     }
     return ok;
 }
 
+static bool has_inputs(driver *d, const char *set) {
+    for (size_t i = 0; i < d->program->input_ports.count; i++)
+        if (access(arena_printf(d->memory, "%s/input_%zu.pb", set, i), R_OK) != 0)
+            return diag_error(&d->diag, d->program->input_ports.data[i].name, NULL, NULL,
+                              "%s has no input_%zu.pb", set, i);
+    return true;
+}
+
 static bool run_set(driver *d, instance *i, const char *set, const test_options *o) {
-    size_t count;
-    load_tensor_result *x;
+    const tool_list none = {.count = 0};
+    size_t count = d->program->inputs.count;
+    load_tensor_result *x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
     instance_call call;
-    if (!tool_load_test_data(d, set, &x, &count) ||
+    if (!has_inputs(d, set) || !tool_load_inputs(d, set, &none, x) ||
         !instance_bind(i, x, count, d->memory, &d->diag, &call))
         return false;
     onnxcc_context context = {.arena_bytes = call.arena_bytes};
@@ -73,28 +85,30 @@ static const char *data_set(driver *d, const char *folder, int n) {
     return access(set, R_OK) == 0 ? set : NULL;
 }
 
+static bool compile_model(driver *d, const char *model, const driver_options *o) {
+    return driver_open(d, model, o) && driver_optimize(d) && driver_build(d);
+}
+
 /* A model whose shapes depend on the values of inputs can be compiled for given ones: tried where
  * nothing else will do. */
-static bool open_model(driver *d, const char *model, driver_options *o) {
-    size_t items = d->diag.items.count;
-    if (driver_open(d, model, o)) return true;
-    if (!o->pins) return false;
-    d->diag.items.count = items;
-    d->diag.error_count = 0;
+static bool compile_pinned(driver *d, const char *model, driver_options *o) {
+    if (compile_model(d, model, o)) return true;
+    if (!o->pin_folder) return false;
+    driver_close(d);
+    driver_begin(d);
     o->pin_values = true;
-    return driver_open(d, model, o);
+    return compile_model(d, model, o);
 }
 
 static bool run_folder(driver *d, const char *folder, const test_options *o) {
-    const char *model = arena_printf(d->memory, "%s/model.onnx", folder);
     driver_options options = o->compile.driver;
-    const char *first = data_set(d, folder, 0);
-    load_tensor_result *pins;
-    if (o->pin && first) {
-        if (!tool_load_test_data(d, first, &pins, &options.pin_count)) return false;
-        options.pins = pins;
-    }
-    if (!open_model(d, model, &options) || !driver_optimize(d) || !driver_build(d)) return false;
+    arena *names = arena_create();
+    const char *model = arena_printf(names, "%s/model.onnx", folder);
+    const char *first = arena_printf(names, "%s/test_data_set_0", folder);
+    if (o->pin && access(first, R_OK) == 0) options.pin_folder = first;
+    bool compiled = compile_pinned(d, model, &options);
+    arena_destroy(names);
+    if (!compiled) return false;
     instance *i = strcmp(o->via, "library") == 0 ? driver_library(d) : driver_jit(d);
     bool ok = i != NULL;
     const char *set;

@@ -65,9 +65,12 @@ void tool_write_stdout(void *user, const char *text, size_t n);
 bool tool_load_inputs(driver *d, const char *folder, const tool_list *settings,
                       load_tensor_result *out);
 
-/* input_0.pb, input_1.pb, ... of a data set (or of the first data set of a test folder), as many as
- * there are; false after a diagnostic. */
-bool tool_load_test_data(driver *d, const char *folder, load_tensor_result **out, size_t *count);
+/* What a file holds for an input or output of the model: `items` are its tensors. NULL and a
+ * diagnostic if they are not as many as the compiled model has. */
+const load_value *tool_load_port(driver *d, const char *path, const graph_port *port);
+/* The folder of a data set: the one given, or the first data set of a test folder. NULL and a
+ * diagnostic if there is none. */
+const char *tool_data_folder(driver *d, const char *folder);
 
 /* A pool of `threads` threads as a context; threads 1 gives one without a pool. */
 typedef struct tool_threads tool_threads;

@@ -370,7 +370,7 @@ static const char launching[] =
 static void name_members(entry_writer *w) {
     const program *p = w->p;
     const char **wanted = ARENA_ARRAY(w->a, const char *, p->symbols.count + 1);
-    package_tensor_names(p, w->a, &w->inputs, &w->outputs);
+    package_tensor_members(p, w->a, &w->inputs, &w->outputs);
     for (size_t i = 0; i < p->symbols.count; i++)
         wanted[i] = dim_symbol_name(p->dims, p->symbols.data[i]);
     w->symbols = package_names(w->a, wanted, p->symbols.count);

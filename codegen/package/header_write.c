@@ -92,13 +92,55 @@ static const char *capitals(arena *a, const char *s) {
     return out;
 }
 
-void package_tensor_names(const program *g, arena *a, const char ***inputs, const char ***outputs) {
-    const char **wanted = ARENA_ARRAY(a, const char *, g->inputs.count + g->outputs.count + 1);
+/* Whether a port is an array of tensors. */
+static bool is_array(const graph_port *port) {
+    return port->kind == TYPE_SEQUENCE || port->list;
+}
+
+/* The names of all tensors, inputs first; behind them those of the arrays that ports are. */
+static const char **all_names(const program *g, arena *a) {
+    size_t most = g->inputs.count + g->outputs.count + g->input_ports.count + g->output_ports.count;
+    const char **wanted = ARENA_ARRAY(a, const char *, most + 1);
     size_t count = 0;
     for (size_t i = 0; i < g->inputs.count; i++) wanted[count++] = g->inputs.data[i].name;
     for (size_t i = 0; i < g->outputs.count; i++) wanted[count++] = g->outputs.data[i].name;
-    *inputs = package_names(a, wanted, count);
+    for (size_t i = 0; i < g->input_ports.count; i++) wanted[count++] = g->input_ports.data[i].name;
+    for (size_t i = 0; i < g->output_ports.count; i++)
+        wanted[count++] = g->output_ports.data[i].name;
+    /* Tensors that are ports of their own have the port's name. */
+    size_t tensors = g->inputs.count + g->outputs.count;
+    for (size_t i = tensors; i < count; i++) {
+        size_t at = i - tensors;
+        const graph_port *port = at < g->input_ports.count
+                                     ? &g->input_ports.data[at]
+                                     : &g->output_ports.data[at - g->input_ports.count];
+        if (!is_array(port)) wanted[i] = "unused";
+    }
+    return package_names(a, wanted, count);
+}
+
+void package_tensor_names(const program *g, arena *a, const char ***inputs, const char ***outputs) {
+    *inputs = all_names(g, a);
     *outputs = *inputs + g->inputs.count;
+}
+
+/* Members of the tensors of ports: items of arrays where they are such. */
+static void name_members(arena *a, const graph_port *ports, size_t count, const char **arrays,
+                         const char **members) {
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < ports[i].count; j++, members++)
+            if (is_array(&ports[i])) *members = arena_printf(a, "%s[%u]", arrays[i], j);
+}
+
+void package_tensor_members(const program *g, arena *a, const char ***inputs,
+                            const char ***outputs) {
+    const char **names = all_names(g, a);
+    const char **arrays = names + g->inputs.count + g->outputs.count;
+    *inputs = names;
+    *outputs = names + g->inputs.count;
+    name_members(a, g->input_ports.data, g->input_ports.count, arrays, *inputs);
+    name_members(a, g->output_ports.data, g->output_ports.count, arrays + g->input_ports.count,
+                 *outputs);
 }
 
 /* ---- expressions ---- */
@@ -157,14 +199,43 @@ static void put_tensor(writer *w, const program_io *io, const char *name) {
         put(w, "#define %s_%s_BYTES %" PRId64 "\n", w->upper, upper, dim_value(g->dims, bytes));
 }
 
-static void put_struct(writer *w, const program_io *io, size_t count, const char **names,
-                       bool input) {
+/* What the header says of a sequence or an optional. */
+static void put_port(writer *w, const graph_port *port, const char *array) {
+    if (port->kind == TYPE_TENSOR) return;
+    const char *name = is_array(port) ? array : package_names(w->a, &port->name, 1)[0];
+    const char *upper = capitals(w->a, name);
+    if (port->kind == TYPE_OPTIONAL)
+        put(w, "/* %s: optional */\n#define %s_%s_PRESENT %d\n", safe(w, port->name), w->upper,
+            upper, port->present);
+    if (is_array(port))
+        put(w, "/* %s: a sequence of tensors */\n#define %s_%s_COUNT %u\n", safe(w, port->name),
+            w->upper, upper, port->count);
+}
+
+static void put_struct(writer *w, bool input) {
+    const program *g = w->g;
+    const program_io *io = input ? g->inputs.data : g->outputs.data;
+    size_t tensors = input ? g->inputs.count : g->outputs.count;
+    size_t ports = input ? g->input_ports.count : g->output_ports.count;
+    const char **names = input ? w->inputs : w->outputs;
+    const char **arrays =
+        w->inputs + g->inputs.count + g->outputs.count + (input ? 0 : g->input_ports.count);
+    const char *constant = input ? "const " : "";
     put(w, "typedef struct {\n");
-    for (size_t i = 0; i < count; i++)
-        put(w, "    %s%s *%s;\n", input ? "const " : "", dtype_c_name(io[i].type.dtype), names[i]);
-    if (!count) put(w, "    %svoid *unused;\n", input ? "const " : "");
-    if (input && has_symbols(w)) put(w, "    %s_dims dims;\n", w->g->name);
-    put(w, "} %s_%s;\n\n", w->g->name, input ? "inputs" : "outputs");
+    for (size_t i = 0; i < ports; i++) {
+        const graph_port *port = input ? &g->input_ports.data[i] : &g->output_ports.data[i];
+        if (!port->count) continue;
+        const char *type = dtype_c_name(io->type.dtype);
+        if (is_array(port))
+            put(w, "    %s%s *%s[%u];\n", constant, type, arrays[i], port->count);
+        else
+            put(w, "    %s%s *%s;\n", constant, type, *names);
+        io += port->count;
+        names += port->count;
+    }
+    if (!tensors) put(w, "    %svoid *unused;\n", constant);
+    if (input && has_symbols(w)) put(w, "    %s_dims dims;\n", g->name);
+    put(w, "} %s_%s;\n\n", g->name, input ? "inputs" : "outputs");
 }
 
 static void put_dims(writer *w) {
@@ -282,11 +353,16 @@ const char *package_header(const package_content *p, arena *a) {
         put_text(&w, helpers);
         put_dims(&w);
     }
+    const char **arrays = w.outputs + g->outputs.count;
+    for (size_t i = 0; i < g->input_ports.count; i++)
+        put_port(&w, &g->input_ports.data[i], *arrays++);
+    for (size_t i = 0; i < g->output_ports.count; i++)
+        put_port(&w, &g->output_ports.data[i], *arrays++);
     for (size_t i = 0; i < g->inputs.count; i++) put_tensor(&w, &g->inputs.data[i], w.inputs[i]);
     for (size_t i = 0; i < g->outputs.count; i++) put_tensor(&w, &g->outputs.data[i], w.outputs[i]);
     put(&w, "\n");
-    put_struct(&w, g->inputs.data, g->inputs.count, w.inputs, true);
-    put_struct(&w, g->outputs.data, g->outputs.count, w.outputs, false);
+    put_struct(&w, true);
+    put_struct(&w, false);
     put_arena(&w);
     put_functions(&w);
     if (p->weights_in_file)

@@ -32,5 +32,8 @@ const char **package_names(arena *a, const char *const *wanted, size_t count);
 /* The members of NAME_inputs and NAME_outputs. Whoever writes code against the header asks here:
  * the two are named together, since macros bear the names of both. */
 void package_tensor_names(const program *g, arena *a, const char ***inputs, const char ***outputs);
+/* How C reaches the tensors within these structs: "x", or "x[2]" in a sequence. */
+void package_tensor_members(const program *g, arena *a, const char ***inputs,
+                            const char ***outputs);
 
 #endif

@@ -8,31 +8,6 @@
 
 /* ---- types ---- */
 
-/* A type that covers both; dimensions that differ take that of `old` (what the value had before) if
- * it is a symbol already, else become new symbols. False if there is none. */
-static bool cover(graph *g, const type *a, const type *b, const type *old, type *out) {
-    *out = *a;
-    if (type_equal(a, b)) return true;
-    if (a->kind != b->kind || a->kind != TYPE_TENSOR) return a->kind == b->kind;
-    if (a->dtype != b->dtype || a->rank != b->rank) return false;
-    dim *dims = ARENA_ARRAY(g->memory, dim, (size_t)a->rank);
-    bool same_rank = old && old->kind == TYPE_TENSOR && old->rank == a->rank;
-    for (int i = 0; i < a->rank; i++) {
-        dims[i] = a->dims[i];
-        if (a->dims[i] == b->dims[i]) continue;
-        int64_t low = dim_low(g->dims, a->dims[i]), high = dim_high(g->dims, a->dims[i]);
-        if (dim_low(g->dims, b->dims[i]) < low) low = dim_low(g->dims, b->dims[i]);
-        if (dim_high(g->dims, b->dims[i]) > high) high = dim_high(g->dims, b->dims[i]);
-        bool keep = same_rank && !dim_is_const(g->dims, old->dims[i], NULL) &&
-                    dim_op_of(g->dims, old->dims[i]) == DIM_SYMBOL;
-        dims[i] =
-            keep ? old->dims[i] : dim_fresh_symbol(g->dims, "varies", low < 0 ? 0 : low, high);
-    }
-    out->dims = dims;
-    out->layout = NULL;
-    return true;
-}
-
 static const type *region_input_type(graph *g, region_id r, size_t i) {
     return graph_type(g, graph_region(g, r)->inputs.data[i]);
 }
@@ -45,10 +20,6 @@ static void set_region_input(graph *g, region_id r, size_t i, type t) {
     graph_value(g, graph_region(g, r)->inputs.data[i])->type = t;
 }
 
-static bool typed(const type *t) {
-    return t->kind != TYPE_NONE && !(t->kind == TYPE_TENSOR && t->rank < 0);
-}
-
 /* Forgets what earlier inference said about the values of a region. */
 static void forget_types(graph *g, region_id r) {
     for (size_t i = 0; i < graph_region(g, r)->nodes.count; i++) {
@@ -57,6 +28,7 @@ static void forget_types(graph *g, region_id r) {
             if (!n.outputs[j]) continue;
             graph_value(g, n.outputs[j])->type = (type){0};
             graph_value(g, n.outputs[j])->elements = NULL;
+            graph_value(g, n.outputs[j])->list = NULL;
         }
         for (uint32_t j = 0; j < n.attr_count; j++)
             if (n.attrs[j].kind == ATTR_REGION) forget_types(g, (region_id)n.attrs[j].i);
@@ -83,10 +55,12 @@ static bool infer_if(graph *g, node_id n) {
         if (!nd.outputs[i]) continue;
         const type *a = region_output_type(g, branches[0], i);
         const type *b = region_output_type(g, branches[1], i);
-        if (!typed(a) || !typed(b))
+        bool known = type_is_known(a) && type_is_known(b);
+        if (!known && g->pending) continue;
+        if (!known)
             return op_error(g, n, NULL, "the type of result %u of a branch is not known", i);
         type t;
-        if (!cover(g, a, b, graph_type(g, nd.outputs[i]), &t))
+        if (!kit_cover(g, a, b, graph_type(g, nd.outputs[i]), &t))
             return op_error(g, n, NULL,
                             "result %u has element type %s and %d axes in one branch, %s and %d in "
                             "the other",
@@ -112,7 +86,8 @@ static bool infer_states(graph *g, node_id n, region_id body, size_t first, size
         if (!v) return op_error(g, n, NULL, "the initial value of state %zu is missing", i);
         earlier[i] = *region_input_type(g, body, first + i);
         type t;
-        known &= typed(&earlier[i]) && cover(g, &earlier[i], graph_type(g, v), &earlier[i], &t) &&
+        known &= type_is_known(&earlier[i]) &&
+                 kit_cover(g, &earlier[i], graph_type(g, v), &earlier[i], &t) &&
                  type_equal(&t, &earlier[i]);
     }
     for (size_t i = 0; !known && i < count; i++)
@@ -124,7 +99,8 @@ static bool infer_states(graph *g, node_id n, region_id body, size_t first, size
         for (size_t i = 0; i < count; i++) {
             type before = *region_input_type(g, body, first + i), t;
             const type *after = region_output_type(g, body, result + i);
-            if (!typed(after) || !cover(g, &before, after, &earlier[i], &t))
+            if (!type_is_known(after) && g->pending) continue;
+            if (!type_is_known(after) || !kit_cover(g, &before, after, &earlier[i], &t))
                 return op_error(g, n, NULL, "state %zu changes its element type or number of axes",
                                 i);
             if (type_equal(&before, &t)) continue;
@@ -175,8 +151,41 @@ static type with_axis(graph *g, const type *t, int axis, dim size) {
 }
 
 static bool stackable(graph *g, node_id n, const type *t, size_t i) {
+    if (!type_is_known(t) && g->pending) return true;
     if (t->kind == TYPE_TENSOR && t->rank >= 0 && t->rank < TENSOR_MAX_RANK) return true;
     return op_error(g, n, NULL, "result %zu of the body is no tensor that could be stacked", i);
+}
+
+static bool carries_list(graph *g, node_id n, size_t states) {
+    bool carries = false;
+    for (uint32_t i = 0; i < states; i++) {
+        const type *t = kit_input(g, n, i + 2);
+        carries |= t && t->kind != TYPE_TENSOR && t->kind != TYPE_NONE;
+    }
+    return carries;
+}
+
+/* A loop that carries a sequence will be written out: what its body cannot do for all iterations at
+ * once it may well do in each. Its results then are of unknown shape for now. */
+static bool infer_body(graph *g, node_id n, region_id body, size_t states) {
+    const size_t items = g->diag->items.count, errors = g->diag->error_count;
+    if (infer_states(g, n, body, 2, states, 2, 1)) return true;
+    if (!g->pending || !carries_list(g, n, states)) return false;
+    g->diag->items.count = items;
+    g->diag->error_count = errors;
+    forget_types(g, body);
+    for (size_t i = 0; i < states; i++) {
+        type t = *graph_type(g, graph_input(g, n, (uint32_t)i + 2));
+        type *open = ARENA_NEW(g->memory, type);
+        *open = t.kind == TYPE_TENSOR ? t : *t.element;
+        open->rank = -1;
+        if (t.kind == TYPE_TENSOR)
+            t = *open;
+        else
+            t.element = open;
+        set_region_input(g, body, i + 2, t);
+    }
+    return true;
 }
 
 static bool infer_loop(graph *g, node_id n) {
@@ -190,7 +199,7 @@ static bool infer_loop(graph *g, node_id n) {
         return op_error(g, n, NULL, "the body's inputs and results do not fit the node's");
     set_region_input(g, body, 0, type_tensor(DTYPE_I64, 0, NULL));
     set_region_input(g, body, 1, type_tensor(DTYPE_BOOL, 0, NULL));
-    if (!infer_states(g, n, body, 2, states, 2, 1)) return false;
+    if (!infer_body(g, n, body, states)) return false;
     for (uint32_t i = 0; i < nd.output_count; i++) {
         if (i < states) {
             op_set_type(g, n, i, *region_input_type(g, body, i + 2));
@@ -199,6 +208,7 @@ static bool infer_loop(graph *g, node_id n) {
         const type t = *region_output_type(g, body, i + 1);
         if (!nd.outputs[i]) continue;
         if (!stackable(g, n, &t, i + 1)) return false;
+        if (!type_is_known(&t)) continue;
         op_set_type(g, n, i, with_axis(g, &t, 0, trip_count(g, n, body, i, t.rank + 1)));
     }
     return true;
@@ -256,6 +266,7 @@ static bool infer_scan(graph *g, node_id n) {
         if (!stackable(g, n, &t, i) ||
             !scan_axis(g, n, "scan_output_axes", i - states, t.rank + 1, &axis))
             return false;
+        if (!type_is_known(&t)) continue;
         op_set_type(g, n, i, with_axis(g, &t, axis, length));
     }
     return true;

@@ -55,6 +55,7 @@ static bool infer_identity(graph *g, node_id n) {
     op_set_type(g, n, 0, *graph_type(g, graph_input(g, n, 0)));
     const value *x = graph_value(g, graph_input(g, n, 0));
     if (x->elements) graph_value(g, graph_output(g, n, 0))->elements = x->elements;
+    if (x->list) graph_value(g, graph_output(g, n, 0))->list = x->list;
     return true;
 }
 

@@ -29,6 +29,7 @@
     X(resize)                                                                                      \
     X(roi)                                                                                         \
     X(sample)                                                                                      \
+    X(sequence)                                                                                    \
     X(softmax)                                                                                     \
     X(signal)                                                                                      \
     X(slice)                                                                                       \

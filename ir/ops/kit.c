@@ -46,6 +46,66 @@ bool kit_has_output(graph *g, node_id n, uint32_t i) {
     return graph_output(g, n, i) != 0;
 }
 
+/* A symbol made by kit_cover that any dimension can stand behind. */
+static bool is_open(const graph *g, dim d) {
+    return !dim_is_const(g->dims, d, NULL) && dim_op_of(g->dims, d) == DIM_SYMBOL &&
+           dim_low(g->dims, d) <= 0 && dim_high(g->dims, d) == DIM_MAX;
+}
+
+/* One dimension of both; that of `old` if it is a symbol already. */
+static dim cover_dim(graph *g, dim a, dim b, dim old) {
+    if (a == b) return a;
+    if (old && !dim_is_const(g->dims, old, NULL) && dim_op_of(g->dims, old) == DIM_SYMBOL)
+        return old;
+    int64_t low = dim_low(g->dims, a), high = dim_high(g->dims, a);
+    if (dim_low(g->dims, b) < low) low = dim_low(g->dims, b);
+    if (dim_high(g->dims, b) > high) high = dim_high(g->dims, b);
+    return dim_fresh_symbol(g->dims, "varies", low < 0 ? 0 : low, high);
+}
+
+bool kit_cover_items(graph *g, const type *a, const type *b, type *out) {
+    if (a->kind != TYPE_TENSOR || b->kind != TYPE_TENSOR) return kit_cover(g, a, b, NULL, out);
+    if (a->dtype != b->dtype) return false;
+    type made = {.kind = TYPE_TENSOR, .dtype = a->dtype, .rank = a->rank == b->rank ? a->rank : -1};
+    dim *dims = ARENA_ARRAY(g->memory, dim, made.rank > 0 ? (size_t)made.rank : 0);
+    for (int i = 0; i < made.rank; i++) {
+        bool same = a->dims[i] == b->dims[i];
+        dims[i] = same || is_open(g, a->dims[i]) ? a->dims[i]
+                  : is_open(g, b->dims[i])       ? b->dims[i]
+                                                 : dim_fresh_symbol(g->dims, "varies", 0, DIM_MAX);
+    }
+    made.dims = dims;
+    *out = made;
+    return true;
+}
+
+bool kit_cover(graph *g, const type *a, const type *b, const type *old, type *out) {
+    bool like = old && old->kind == a->kind;
+    if (type_equal(a, b)) {
+        *out = *a;
+        return true;
+    }
+    if (a->kind != b->kind || a->dtype != b->dtype) return false;
+    type made = *a;
+    if (a->kind != TYPE_TENSOR) {
+        type *element = ARENA_NEW(g->memory, type);
+        made.element = element;
+        if (!a->element || !b->element || !kit_cover_items(g, a->element, b->element, element))
+            return false;
+        *out = made;
+        return true;
+    }
+    if (a->rank != b->rank) return false;
+    dim *dims = ARENA_ARRAY(g->memory, dim, (size_t)a->rank);
+    for (int i = 0; i < a->rank; i++)
+        dims[i] = cover_dim(g, a->dims[i], b->dims[i],
+                            like && old->rank == a->rank ? old->dims[i] : DIM_NONE);
+    made.dims = dims;
+    made.layout = NULL;
+    *out = made;
+    return true;
+}
+
 dim kit_dim(graph *g, int64_t value) {
     return dim_const(g->dims, value);
 }

@@ -18,6 +18,11 @@ bool kit_agree(graph *g, node_id n, dim a, dim b, const char *what);
 bool kit_vector(graph *g, node_id n, uint32_t i, dim length, const char *what);
 /* Whether output `i` exists. */
 bool kit_has_output(graph *g, node_id n, uint32_t i);
+/* A type that covers both; dimensions that differ take that of `old` (what the value had before, or
+ * NULL) if it is a symbol already, else become new symbols. False if there is none. */
+bool kit_cover(graph *g, const type *a, const type *b, const type *old, type *out);
+/* The same for items of a sequence: what differs is open altogether, the number of axes too. */
+bool kit_cover_items(graph *g, const type *a, const type *b, type *out);
 dim kit_dim(graph *g, int64_t value);
 /* Dimension `axis` of an output whose size only the data say: the one that its value has already
  * (declared, or from an earlier inference) if that has `rank` axes, else a new symbol. */

@@ -91,11 +91,25 @@ static void extend_views(const builder *b, region_id r, uint32_t *last) {
     }
 }
 
+/* The memory of a view lives as long as its source: other views of it may be read later. */
+static void share_last_uses(const builder *b, region_id r, uint32_t *last) {
+    const graph *g = b->g;
+    for (size_t i = 0; i < graph_region(g, r)->nodes.count; i++) {
+        node_id n = graph_region(g, r)->nodes.data[i];
+        const node *nd = graph_node(g, n);
+        if (build_is_view(g, n)) last[nd->outputs[0]] = last[nd->inputs[0]];
+        for (uint32_t j = 0; j < nd->attr_count; j++)
+            if (nd->attrs[j].kind == ATTR_REGION)
+                share_last_uses(b, (region_id)nd->attrs[j].i, last);
+    }
+}
+
 const uint32_t *build_last_uses(builder *b) {
     uint32_t *last = ARENA_ARRAY(b->a, uint32_t, b->g->values.count), count = 1;
     b->position = ARENA_ARRAY(b->a, uint32_t, b->g->nodes.count);
     record_region(b, GRAPH_MAIN, last, &count);
     extend_views(b, GRAPH_MAIN, last);
+    share_last_uses(b, GRAPH_MAIN, last);
     return last;
 }
 

@@ -497,15 +497,20 @@ static void store_output(lower *l, size_t which, const loop_expr *index) {
 }
 
 void lower_write(lower *l, value_id v, const loop_expr *index, loop_expr value) {
-    dtype t = lower_type(l, v)->dtype;
+    const type t = *lower_type(l, v);
+    /* On an axis of one element all readers say 0, as broadcasting does. */
+    loop_expr at[LOOP_MAX_RANK];
+    for (int i = 0; i < t.rank; i++)
+        at[i] = dim_equals_const(l->g->dims, t.dims[i], 1) ? loop_int(l->k, 0) : index[i];
     l->bound = v;
-    l->bound_index = index;
-    l->bound_value = loop_type(l->k, value) == t ? value : loop_cast(l->k, t, value);
+    l->bound_index = at;
+    l->bound_value = loop_type(l->k, value) == t.dtype ? value : loop_cast(l->k, t.dtype, value);
     l->memo.count = 0;
     for (size_t i = 0; i < l->output_count; i++)
-        if (depends_on(l, l->outputs[i], v)) store_output(l, i, index);
+        if (depends_on(l, l->outputs[i], v)) store_output(l, i, at);
     l->memo.count = 0;
     l->bound = 0;
+    l->bound_index = NULL;
 }
 
 /* Kernels work on numbers, and move strings; false and a diagnostic if the node reads or makes

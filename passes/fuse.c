@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { MAX_GROUP_NODES = 48, MAX_GROUP_INPUTS = 64 };
+enum { REACH_OUTSIDE, REACH_UNKNOWN, REACH_NO, REACH_YES };
 
 /* A group under construction, named by one of its nodes. */
 typedef struct {
@@ -28,6 +29,7 @@ typedef struct {
     uint32_t *position; /* of every node in the region */
     node_id *next;      /* the next member of a node's group */
     bool *visited;      /* groups, while looking for cycles */
+    uint8_t *reach;     /* nodes, while looking for what an anchor reaches: one of REACH_* */
 } fuser;
 
 static bool is_pointwise(const node *n) {
@@ -91,6 +93,22 @@ static void join(fuser *f, uint32_t into, uint32_t from) {
 
 /* ---- decisions ---- */
 
+/* Whether member m of the groups that `reach` was cleared for needs an anchor's result. */
+static bool needs_anchor(fuser *f, node_id m) {
+    const node *n = graph_node(f->g, m);
+    if (f->reach[m] != REACH_UNKNOWN) return f->reach[m] == REACH_YES;
+    f->reach[m] = is_anchor(n) ? REACH_YES : REACH_NO;
+    for (uint32_t j = 0; j < n->input_count; j++) {
+        node_id p = n->inputs[j] ? graph_value(f->g, n->inputs[j])->producer : 0;
+        if (p && f->reach[p] != REACH_OUTSIDE && needs_anchor(f, p)) f->reach[m] = REACH_YES;
+    }
+    return f->reach[m] == REACH_YES;
+}
+
+static void set_reach(fuser *f, uint32_t group, uint8_t to) {
+    for (node_id m = f->info[group].first; m; m = f->next[m]) f->reach[m] = to;
+}
+
 /* Uses of v by nodes of a group. */
 static uint32_t uses_within(const fuser *f, value_id v, uint32_t group) {
     uint32_t count = 0;
@@ -111,6 +129,37 @@ static bool feeds_only(const fuser *f, uint32_t a, uint32_t b) {
         }
     }
     return true;
+}
+
+/* Whether node m of group a fits behind the anchor's loops: what needs the anchor is computed at
+ * its index, and what does not stays within groups a and b. */
+static bool fits_anchor(fuser *f, node_id m, node_id anchor, uint32_t a, uint32_t b) {
+    const node *n = graph_node(f->g, m);
+    if (m == anchor) return true;
+    if (needs_anchor(f, m)) {
+        const type *from = graph_type(f->g, graph_output(f->g, anchor, 0));
+        return is_pointwise(n) && same_domain(from, graph_type(f->g, n->outputs[0]));
+    }
+    for (uint32_t j = 0; j < n->output_count; j++) {
+        value_id v = n->outputs[j];
+        if (v && uses_within(f, v, a) + uses_within(f, v, b) != f->uses[v]) return false;
+    }
+    return true;
+}
+
+/* Whether groups a and b make one kernel: always without an anchor, which brings loops of its own.
+ */
+static bool is_kernel(fuser *f, uint32_t a, uint32_t b) {
+    node_id anchor = f->info[a].anchor ? f->info[a].anchor : f->info[b].anchor;
+    if (!anchor) return true;
+    set_reach(f, a, REACH_UNKNOWN);
+    set_reach(f, b, REACH_UNKNOWN);
+    bool ok = true;
+    for (node_id m = f->info[a].first; m; m = f->next[m]) ok &= fits_anchor(f, m, anchor, a, b);
+    for (node_id m = f->info[b].first; m; m = f->next[m]) ok &= fits_anchor(f, m, anchor, b, a);
+    set_reach(f, a, REACH_OUTSIDE);
+    set_reach(f, b, REACH_OUTSIDE);
+    return ok;
 }
 
 /* A pointwise node joins the group of an operand of its own dimensions. */
@@ -160,7 +209,7 @@ static void consider(fuser *f, node_id n) {
         if (f->info[from].inputs + f->info[own].inputs > MAX_GROUP_INPUTS) continue;
         if (f->info[from].anchor && f->info[own].anchor) continue;
         if (!joins_as_epilogue(f, n, from, v) && !joins_as_prologue(f, from, n, v)) continue;
-        if (can_join(f, from, own)) join(f, from, own);
+        if (is_kernel(f, from, own) && can_join(f, from, own)) join(f, from, own);
     }
 }
 
@@ -287,6 +336,7 @@ static long run(graph *g, const pass_options *options) {
     f.position = ARENA_ARRAY(g->memory, uint32_t, nodes);
     f.next = ARENA_ARRAY(g->memory, node_id, nodes);
     f.visited = ARENA_ARRAY(g->memory, bool, nodes);
+    f.reach = ARENA_ARRAY(g->memory, uint8_t, nodes);
     f.uses = graph_count_uses(g);
     long groups = fuse_region(&f, GRAPH_MAIN);
     return graph_sort(g) ? groups : -1;

@@ -192,6 +192,21 @@ void lower_loops(lower *l, value_id v, loop_expr *index) {
     lower_loops_axes(l, v, 0, lower_type(l, v)->rank, index);
 }
 
+loop_expr lower_begin_lanes(lower *l, value_id v, int axis, loop_expr block) {
+    enum { LANES = 16 };
+    type t = *lower_type(l, v);
+    loop_expr size = loop_int(l->k, LANES);
+    if (t.layout && t.layout->block_axis == axis) {
+        assert(t.layout->block == LANES);
+        loop_expr lane = lower_begin(l, LOOP_INDEPENDENT, "l", size);
+        if (lanes_overhang(l, &t))
+            list_push(l->a, &l->overhanging, (loop_var)loop_get(l->k, lane)->i);
+        return lane;
+    }
+    loop_expr left = loop_sub(l->k, lower_dim(l, v, axis), loop_mul(l->k, block, size));
+    return lower_begin(l, LOOP_INDEPENDENT, "l", loop_min(l->k, size, left));
+}
+
 void lower_end_loops(lower *l) {
     assert(l->opened.count);
     for (int n = l->opened.data[--l->opened.count]; n > 0; n--) lower_end(l);
@@ -410,15 +425,23 @@ loop_expr lower_read(lower *l, value_id v, const loop_expr *index) {
     return loop_load(l->k, input_buffer(l, v), physical);
 }
 
+/* Whether an index stands where lower_write stands along an axis of this length. */
+static bool is_bound_at(lower *l, int rank, int axis, loop_expr at, dim length) {
+    const type *t = l->bound ? lower_type(l, l->bound) : NULL;
+    return t && t->rank == rank && t->dims[axis] == length && l->bound_index[axis] == at;
+}
+
 loop_expr lower_read_broadcast(lower *l, value_id v, int rank, const loop_expr *index) {
     type t = *lower_type(l, v);
     loop_expr own[LOOP_MAX_RANK];
     assert(t.rank <= rank);
     for (int i = 0; i < t.rank; i++) {
-        loop_expr at = index[rank - t.rank + i];
+        int axis = rank - t.rank + i;
+        loop_expr at = index[axis];
         if (dim_equals_const(l->g->dims, t.dims[i], 1))
             own[i] = loop_int(l->k, 0);
-        else if (dim_low(l->g->dims, t.dims[i]) > 1 || dim_is_const(l->g->dims, t.dims[i], NULL))
+        else if (dim_low(l->g->dims, t.dims[i]) > 1 || dim_is_const(l->g->dims, t.dims[i], NULL) ||
+                 is_bound_at(l, rank, axis, at, t.dims[i]))
             own[i] = at;
         else {
             /* A symbolic dimension may turn out to be one at run time and then repeats; where the

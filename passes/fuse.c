@@ -175,9 +175,10 @@ static bool joins_as_epilogue(fuser *f, node_id n, uint32_t producer_group, valu
 /* How often an anchor may read each element of an input: 1 about once, 2 a few times, 3 many times.
  */
 static int anchor_reuse(const node *anchor) {
-    static const char *const many[] = {"Conv", "ConvTranspose", "Linear",        "MatMul",
-                                       "Gemm", "ConvInteger",   "MatMulInteger", "LSTM",
-                                       "GRU",  "RNN",           "Resize"};
+    static const char *const many[] = {
+        "Conv",          "ConvTranspose",  "Linear", "MatMul", "Gemm",   "ConvInteger",
+        "MatMulInteger", "LSTM",           "GRU",    "RNN",    "Resize", "WinogradInput",
+        "WinogradConv",  "WinogradWeights"};
     for (size_t i = 0; i < sizeof many / sizeof *many; i++)
         if (strcmp(anchor->op->name, many[i]) == 0) return 3;
     return 2;

@@ -103,6 +103,22 @@ static void lay_convolution(layouter *l, node_id n) {
     l->changes++;
 }
 
+/* Winograd's operators: data and bias in blocks; their other operands are plain, with blocks as
+ * axes of their own. */
+static bool lay_winograd(layouter *l, node_id n) {
+    const node nd = *graph_node(l->g, n);
+    bool from_data = named(&nd, OP_INTERNAL, "WinogradInput"),
+         product = named(&nd, OP_INTERNAL, "WinogradProduct"),
+         both = named(&nd, OP_INTERNAL, "WinogradConv");
+    if (!from_data && !product && !both) return false;
+    if (!product) set_input(l, n, 0, to_blocked(l, nd.region, n, nd.inputs[0], 1));
+    if (nd.input_count > 2 && nd.inputs[2])
+        set_input(l, n, 2, to_blocked(l, nd.region, n, nd.inputs[2], 0));
+    if (!from_data) block_output(l, n, 0);
+    l->changes++;
+    return true;
+}
+
 /* ---- what follows ---- */
 
 /* Pointwise: all operands of the result's dimensions take its layout; those with a channel axis
@@ -178,6 +194,7 @@ static void lay_node(layouter *l, node_id n) {
         lay_convolution(l, n);
         return;
     }
+    if (lay_winograd(l, n)) return;
     if ((nd.op->flags & OP_POINTWISE) && lay_pointwise(l, n)) return;
     const type *x = nd.input_count && nd.inputs[0] ? graph_type(l->g, nd.inputs[0]) : NULL;
     bool follows = x && is_blocked(x) && x->layout->block_axis == 1 &&
@@ -251,6 +268,33 @@ static bool padding_of(const graph *g, node_id n, int64_t *before, int64_t *afte
     return some;
 }
 
+/* What Winograd's tiles of 6x6 read around their input: the last ones hang over the end. */
+static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t *after) {
+    enum { TILE = 4, KERNEL = 3 };
+    const node *nd = graph_node(g, n);
+    const type *x = graph_type(g, nd->inputs[0]);
+    size_t count;
+    const int64_t *pads = node_attr_ints(nd, "pads", &count);
+    for (int i = 0; i < 2; i++) {
+        int64_t in = constant_dim(g, x, i + 2), most = pads[2 + i] + TILE - 1;
+        int64_t out = in + pads[i] + pads[2 + i] - (KERNEL - 1);
+        int64_t end = (out + TILE - 1) / TILE * TILE + KERNEL - 1 - pads[i];
+        before[i] = pads[i];
+        after[i] = in < 0 ? most : end > in ? end - in : 0;
+    }
+}
+
+/* What node n reads around its first input; false if that is nothing, or not zeros. */
+static bool border_of(const graph *g, node_id n, int64_t *before, int64_t *after) {
+    const node *nd = graph_node(g, n);
+    if (named(nd, OP_INTERNAL, "WinogradInput") || named(nd, OP_INTERNAL, "WinogradConv")) {
+        border_of_tiles(g, n, before, after);
+        return before[0] || before[1] || after[0] || after[1];
+    }
+    return named(nd, "", "Conv") && is_blocked(graph_type(g, nd->outputs[0])) &&
+           padding_of(g, n, before, after);
+}
+
 /* Whether v's own memory can have a border: a kernel of this region writes it, and it is nobody's
  * output. */
 static bool can_have_halo(layouter *l, value_id v, region_id r) {
@@ -266,9 +310,7 @@ static bool can_have_halo(layouter *l, value_id v, region_id r) {
 static void add_halo(layouter *l, node_id n) {
     const node nd = *graph_node(l->g, n);
     int64_t before[TENSOR_MAX_RANK], after[TENSOR_MAX_RANK];
-    if (!named(&nd, "", "Conv") || !is_blocked(graph_type(l->g, nd.outputs[0])) ||
-        !padding_of(l->g, n, before, after))
-        return;
+    if (!border_of(l->g, n, before, after)) return;
     value_id v = nd.inputs[0];
     tensor_layout *y = ARENA_NEW(l->g->memory, tensor_layout);
     const type *t = graph_type(l->g, v);

@@ -38,7 +38,7 @@ const pass_def *pass_find(const char *name) {
 const char *pass_default_pipeline(int optimize) {
     if (optimize == 0) return FIRST;
     return FIRST ",(recognise,algebra,canonicalise,cse,dce)*,(fuse_batch_norm,canonicalise,fold,"
-                 "dce)*,pack,layout,fold,dce," LAST;
+                 "dce)*,winograd,pack,layout,fold,dce," LAST;
 }
 
 /* ---- one run ---- */

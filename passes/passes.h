@@ -18,7 +18,8 @@
     X(layout)                                                                                      \
     X(pack)                                                                                        \
     X(recognise)                                                                                   \
-    X(sequences)
+    X(sequences)                                                                                   \
+    X(winograd)
 
 #define DECLARE_PASS(name) extern const pass_def pass_##name;
 PASS_LIST(DECLARE_PASS)

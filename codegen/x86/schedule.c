@@ -579,7 +579,9 @@ static loop_stmt *schedule_statement(scheduler *s, const loop_stmt *b) {
     }
     loop_stmt *made = ARENA_NEW(s->k->memory, loop_stmt);
     *made = alone;
-    if (b->kind == LOOP_STMT_FOR) made->loop = LOOP_SERIAL;
+    /* What lowering made parallel stays so: its iterations run one by one, loops inside on their
+     * own. */
+    if (b->kind == LOOP_STMT_FOR && b->loop != LOOP_PARALLEL) made->loop = LOOP_SERIAL;
     made->body = schedule_block(s, b->body);
     made->otherwise = schedule_block(s, b->otherwise);
     return made;

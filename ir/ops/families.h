@@ -33,4 +33,5 @@
     X(softmax)                                                                                     \
     X(signal)                                                                                      \
     X(slice)                                                                                       \
-    X(training)
+    X(training)                                                                                    \
+    X(winograd)

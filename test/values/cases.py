@@ -20,19 +20,22 @@ def element_type(array):
     return TensorProto.STRING if array.dtype == object else helper.np_dtype_to_tensor_dtype(array.dtype)
 
 
-def value_info(name, array, shape=True):
-    return helper.make_tensor_value_info(name, element_type(array), array.shape if shape else None)
+def value_info(name, array, shape=True, dims=None):
+    return helper.make_tensor_value_info(name, element_type(array), (dims or array.shape) if shape else None)
 
 
 class Cases:
-    def __init__(self, onnxcc):
-        self.onnxcc, self.folder, self.names = onnxcc, tempfile.mkdtemp(), []
+    def __init__(self, onnxcc, options=()):
+        """`options` of `onnxcc test`: tolerances, say."""
+        self.onnxcc, self.folder, self.names, self.options = onnxcc, tempfile.mkdtemp(), [], options
 
-    def add(self, name, nodes, inputs, outputs, constants=None, expected=None, opset=20):
-        """`outputs` maps names to results, or to None where the reference evaluator computes them."""
+    def add(self, name, nodes, inputs, outputs, constants=None, expected=None, opset=20, dims=None):
+        """`outputs` maps names to results, or to None where the reference evaluator computes them; `dims` inputs to
+        the sizes that the model declares, where these are symbols."""
         initializers = [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()]
         untyped = [onnx.ValueInfoProto(name=k) for k in outputs]
-        graph = helper.make_graph(nodes, name, [value_info(k, v) for k, v in inputs.items()], untyped, initializers)
+        typed = [value_info(k, v, dims=(dims or {}).get(k)) for k, v in inputs.items()]
+        graph = helper.make_graph(nodes, name, typed, untyped, initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
         if expected is None:
             expected = [np.asarray(v) for v in ReferenceEvaluator(model).run(None, inputs)]
@@ -53,7 +56,8 @@ class Cases:
     def run(self):
         passed = failed = 0
         for way in WAYS:
-            result = subprocess.run([self.onnxcc, "test", "--quiet", *way, *self.names], capture_output=True, text=True)
+            command = [self.onnxcc, "test", "--quiet", *way, *self.options, *self.names]
+            result = subprocess.run(command, capture_output=True, text=True)
             last = result.stdout.strip().split("\n")[-1].split()
             sys.stdout.write(" ".join(way) + "\n" + result.stdout + result.stderr)
             passed, failed = passed + int(last[0]), failed + int(last[2])

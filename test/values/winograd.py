@@ -1,0 +1,68 @@
+"""winograd.py ONNXCC: 3x3 convolutions that are large enough for Winograd's algorithm, in the shapes that its tiles have
+edges in: sizes that 4 does not divide, several images, channels that 16 does not divide, padding on some sides, few
+tiles and many, what follows the sum, sizes that are not known before the call. onnx's own cases are too small for it."""
+import sys
+
+import numpy as np
+from cases import Cases
+from onnx import helper
+
+node = helper.make_node
+
+
+def numbers(*shape):
+    return np.random.default_rng(len(shape) + sum(shape)).uniform(-1, 1, shape).astype(np.float32)
+
+
+def conv(inputs, outputs):
+    """Weights that keep the result near one, so that an absolute error means something."""
+    return numbers(outputs, inputs, 3, 3) / np.float32(3 * np.sqrt(inputs))
+
+
+def convolution(x, w, pads):
+    """In doubles: the direct sum, as the standard says."""
+    x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))
+    return np.einsum("nchwij,ocij->nohw", windows, w.astype(np.float64), optimize=True)
+
+
+def main(onnxcc):
+    # The algorithm's own error is some 5e-6 of the largest results, which are near one.
+    cases = Cases(onnxcc, ["--rtol", "1e-5", "--atol", "1e-5"])
+    for name, x, outputs, pads in [
+        ("whole_tiles", (1, 32, 16, 32), 32, (1, 1, 1, 1)),
+        ("odd_sizes", (1, 32, 19, 23), 48, (1, 1, 1, 1)),
+        ("several_images", (3, 32, 9, 14), 32, (1, 1, 1, 1)),
+        ("part_blocks", (2, 40, 13, 13), 24, (1, 1, 1, 1)),
+        ("no_padding", (1, 16, 22, 18), 64, (0, 0, 0, 0)),
+        ("one_side", (1, 64, 15, 17), 32, (2, 0, 0, 1)),
+        ("few_tiles", (1, 96, 7, 7), 64, (1, 1, 1, 1)),
+        ("many_channels", (1, 144, 14, 14), 80, (1, 1, 1, 1)),
+    ]:
+        data, w = numbers(*x), conv(x[1], outputs)
+        expected = [convolution(data, w, pads).astype(np.float32)]
+        nodes = [node("Conv", ["x", "w"], ["y"], pads=pads)]
+        cases.add(name, nodes, {"x": data}, {"y": None}, {"w": w}, expected)
+    x, w, v = numbers(2, 48, 11, 13), conv(48, 48), conv(48, 48)
+    bias = numbers(48)
+    first = np.maximum(convolution(x, w, (1, 1, 1, 1)) + bias[:, None, None], 0)
+    second = np.maximum(convolution(first, v, (1, 1, 1, 1)) + x, 0)
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["c"], pads=(1, 1, 1, 1)),
+        node("Relu", ["c"], ["first"]),
+        node("Conv", ["first", "v"], ["d"], pads=(1, 1, 1, 1)),
+        node("Add", ["x", "d"], ["e"]),
+        node("Relu", ["e"], ["y"]),
+    ]
+    constants, expected = {"w": w, "v": v, "b": bias}, [second.astype(np.float32)]
+    cases.add("residual", nodes, {"x": x}, {"y": None}, constants, expected)
+    dims = {"x": ["batch", 48, "height", "width"]}
+    cases.add("open_sizes", nodes, {"x": x}, {"y": None}, constants, expected, dims=dims)
+    nodes = [node("Conv", ["x", "w", "b"], ["y"], auto_pad="SAME_UPPER")]
+    expected = [(convolution(x, w, (1, 1, 1, 1)) + bias[:, None, None]).astype(np.float32)]
+    cases.add("auto_pad", nodes, {"x": x}, {"y": None}, {"w": w, "b": bias}, expected, dims=dims)
+    return cases.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

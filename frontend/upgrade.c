@@ -261,6 +261,13 @@ static bool up_gemm(importer *im, import_node *n, bool *done) {
     return true;
 }
 
+/* The axis of DFT before opset 20 was an attribute, and 1 by default. */
+static bool up_dft(importer *im, import_node *n, bool *done) {
+    (void)done;
+    if (!import_attr(n, "axis")) list_push(im->g->memory, &n->attrs, attr_int("axis", 1));
+    return ints_to_input(im, n, "axis", 2, true);
+}
+
 /* Recurrent operators before opset 7 had output_sequence; the first output is there or not by its
  * name. */
 static bool up_recurrent(importer *im, import_node *n, bool *done) {
@@ -323,6 +330,7 @@ static const upgrade_row rows[] = {
     {"Resize", 13, up_resize_11, NULL, 0},
     {"Scatter", 11, up_scatter, NULL, 0},
     {"Gemm", 7, up_gemm, NULL, 0},
+    {"DFT", 20, up_dft, NULL, 0},
     {"LSTM", 7, up_recurrent, NULL, 0},
     {"GRU", 7, up_recurrent, NULL, 0},
     {"RNN", 7, up_recurrent, NULL, 0},

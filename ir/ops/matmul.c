@@ -173,7 +173,40 @@ static bool expand_matmul_integer(graph *g, node_id n) {
     return true;
 }
 
+/* ---- Det ---- */
+
+static bool infer_det(graph *g, node_id n) {
+    if (!kit_need(g, n, 0, 2, TENSOR_MAX_RANK)) return false;
+    const type x = *kit_input(g, n, 0);
+    if (!kit_agree(g, n, x.dims[x.rank - 2], x.dims[x.rank - 1], "rows and columns")) return false;
+    op_set_type(g, n, 0, type_tensor(x.dtype, x.rank - 2, x.dims));
+    return true;
+}
+
+/* Half precision by way of single. */
+static bool expand_det(graph *g, node_id n) {
+    value_id x = graph_input(g, n, 0);
+    dtype t = graph_type(g, x)->dtype;
+    if (dtype_bits(t) >= 32) return false;
+    value_id y = kit_build1(g, n, "Det", kit_build_cast(g, n, x, DTYPE_F32));
+    kit_replace(g, graph_output(g, n, 0), kit_build_cast(g, n, y, t));
+    graph_remove_node(g, n);
+    return true;
+}
+
+static dim scratch_det(graph *g, node_id n) {
+    const type x = *kit_input(g, n, 0);
+    dim size = x.dims[x.rank - 1];
+    return dim_mul(g->dims, dim_mul(g->dims, size, size), kit_dim(g, sizeof(double)));
+}
+
 const op_def ops_matmul[] = {
+    {.domain = "",
+     .name = "Det",
+     .infer = infer_det,
+     .expand = expand_det,
+     .call = "det",
+     .scratch = scratch_det},
     {.domain = "",
      .name = "MatMul",
      .flags = OP_ANCHOR,

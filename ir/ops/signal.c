@@ -119,10 +119,170 @@ static loop_expr element_mel(lower *l, node_id n, uint32_t output, const loop_ex
     return loop_cast(k, lower_type(l, graph_output(g, n, output))->dtype, e);
 }
 
+/* ---- DFT ---- */
+
+enum { DFT_X, DFT_LENGTH, DFT_AXIS };
+
+static bool dft_axis(graph *g, node_id n, int *axis) {
+    const int64_t *given;
+    size_t count;
+    int64_t at = -2;
+    if (!kit_need(g, n, DFT_X, 2, TENSOR_MAX_RANK)) return false;
+    if (graph_input(g, n, DFT_AXIS)) {
+        if (!op_const_ints(g, n, DFT_AXIS, NULL, &given, &count) || count != 1)
+            return op_error(g, n, "make the axis a constant",
+                            "the axis is not known at compile time");
+        at = given[0];
+    }
+    int rank = kit_input(g, n, DFT_X)->rank;
+    if (!op_axis(g, n, at, rank, axis)) return false;
+    return *axis < rank - 1 || op_error(g, n, NULL, "the last axis holds real and imaginary parts");
+}
+
+static bool infer_dft(graph *g, node_id n) {
+    int axis;
+    if (!dft_axis(g, n, &axis)) return false;
+    const node nd = *graph_node(g, n);
+    const type x = *kit_input(g, n, DFT_X);
+    bool inverse = node_attr_int(&nd, "inverse", 0) != 0;
+    bool onesided = node_attr_int(&nd, "onesided", 0) != 0;
+    dim_table *d = g->dims;
+    dim parts = x.dims[x.rank - 1], size = x.dims[axis], dims[TENSOR_MAX_RANK];
+    if (dim_low(d, parts) > 2 || dim_high(d, parts) < 1)
+        return op_error(g, n, NULL, "the last axis must have one element, or two");
+    if (graph_input(g, n, DFT_LENGTH)) {
+        if (!kit_need(g, n, DFT_LENGTH, 0, 1)) return false;
+        size = known_number(g, n, DFT_LENGTH);
+        if (!size) return kit_set_declared(g, n, x.dtype, "length is");
+    } else if (inverse && onesided) {
+        size = dim_mul(d, kit_dim(g, 2), dim_sub(d, size, kit_dim(g, 1)));
+    }
+    if (dim_high(d, size) < 0) return op_error(g, n, NULL, "the length is negative");
+    size = dim_max(d, size, kit_dim(g, 0));
+    for (int i = 0; i < x.rank; i++) dims[i] = x.dims[i];
+    dims[axis] = size;
+    if (onesided && !inverse)
+        dims[axis] = dim_add(d, dim_floordiv(d, size, kit_dim(g, 2)), kit_dim(g, 1));
+    dims[x.rank - 1] = kit_dim(g, inverse && onesided ? 1 : 2);
+    op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, dims));
+    return true;
+}
+
+/* What the runtime's function needs for a length: three arrays of complex numbers; with a prime
+ * factor over 61 one of the length and four of the next power of two that holds twice the length.
+ */
+static dim scratch_dft(graph *g, node_id n) {
+    int axis;
+    int64_t size;
+    if (!dft_axis(g, n, &axis)) return kit_dim(g, 0);
+    dim_table *d = g->dims;
+    const node nd = *graph_node(g, n);
+    dim out = graph_type(g, nd.outputs[0])->dims[axis];
+    if (node_attr_int(&nd, "onesided", 0) && !node_attr_int(&nd, "inverse", 0))
+        out = dim_mul(d, out, kit_dim(g, 2)); /* n / 2 + 1 of n */
+    int64_t bytes = 2 * sizeof(double);
+    if (!dim_is_const(d, out, &size)) return dim_mul(d, out, kit_dim(g, 17 * bytes));
+    int64_t most = 0;
+    for (int64_t length = size > 2 ? size - 2 : 0; length <= size; length++) {
+        int64_t rest = length, padded = 1, need = 3 * length;
+        for (int64_t p = 2; p <= 61 && rest; p++)
+            while (rest % p == 0) rest /= p;
+        while (padded < 2 * length - 1) padded *= 2;
+        if (rest > 1) need = length + 4 * padded;
+        most = need > most ? need : most;
+    }
+    return kit_dim(g, most * bytes);
+}
+
+/* Half precision by way of single. */
+static bool expand_dft(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    dtype t = graph_type(g, nd.inputs[DFT_X])->dtype;
+    if (dtype_bits(t) >= 32) return false;
+    value_id inputs[3] = {kit_build_cast(g, n, nd.inputs[DFT_X], DTYPE_F32)};
+    for (uint32_t i = 1; i < 3; i++) inputs[i] = graph_input(g, n, i);
+    attr attrs[] = {attr_int("inverse", node_attr_int(&nd, "inverse", 0)),
+                    attr_int("onesided", node_attr_int(&nd, "onesided", 0))};
+    value_id y = spell_value(g, n, "DFT", 3, inputs, 2, attrs);
+    kit_replace(g, nd.outputs[0], kit_build_cast(g, n, y, t));
+    graph_remove_node(g, n);
+    return true;
+}
+
+/* ---- STFT ---- */
+
+enum { STFT_X, STFT_STEP, STFT_WINDOW, STFT_LENGTH };
+
+/* Frames [batch, frames, length, parts] of a signal [batch, samples, parts], times a window.
+ * Attribute length 0: that of the window, or of the whole signal. */
+static bool infer_frames(graph *g, node_id n) {
+    if (!kit_need(g, n, 0, 3, 3) || !kit_may(g, n, 1, 1, 1)) return false;
+    const type x = *kit_input(g, n, 0);
+    const type *window = kit_input(g, n, 1);
+    int64_t step = node_attr_int(graph_node(g, n), "step", 1);
+    int64_t length = node_attr_int(graph_node(g, n), "length", 0);
+    if (step < 1 || step > INT32_MAX || length < 0 || length > INT32_MAX)
+        return op_error(g, n, NULL, "frames of %lld every %lld", (long long)length,
+                        (long long)step);
+    dim size = length ? kit_dim(g, length) : window ? window->dims[0] : x.dims[1];
+    if (window && !kit_agree(g, n, window->dims[0], size, "the window")) return false;
+    dim room = dim_sub(g->dims, x.dims[1], size);
+    if (dim_high(g->dims, room) < 0)
+        return op_error(g, n, NULL, "the signal is shorter than a frame");
+    dim frames = dim_add(g->dims, dim_floordiv(g->dims, room, kit_dim(g, step)), kit_dim(g, 1));
+    dim dims[] = {x.dims[0], dim_max(g->dims, frames, kit_dim(g, 0)), size, x.dims[2]};
+    op_set_type(g, n, 0, type_tensor(x.dtype, 4, dims));
+    return true;
+}
+
+static loop_expr element_frames(lower *l, node_id n, uint32_t output, const loop_expr *index) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    value_id x = graph_input(g, n, 0), window = graph_input(g, n, 1);
+    dtype t = lower_type(l, graph_output(g, n, output))->dtype;
+    loop_expr step = loop_int(k, node_attr_int(graph_node(g, n), "step", 1));
+    loop_expr at[] = {index[0], loop_add(k, loop_mul(k, index[1], step), index[2]), index[3]};
+    loop_expr e = lower_read(l, x, at), zero = loop_const(k, t, 0);
+    return window ? loop_mul(k, e, lower_read_or(l, window, &index[2], zero)) : e;
+}
+
+static bool expand_stft(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const int64_t *step, *length = NULL;
+    size_t count, one = 1;
+    if (!op_const_ints(g, n, STFT_STEP, NULL, &step, &count) || count != 1)
+        return op_error(g, n, "make the step a constant", "the step is not known at compile time");
+    if (graph_input(g, n, STFT_LENGTH) && !op_const_ints(g, n, STFT_LENGTH, NULL, &length, &one))
+        length = NULL;
+    if (graph_input(g, n, STFT_LENGTH) && !graph_input(g, n, STFT_WINDOW) && !length)
+        return op_error(g, n, "make the frames' length a constant",
+                        "the length of the frames is not known at compile time");
+    if (length && (one != 1 || *length < 1))
+        return op_error(g, n, NULL, "the length of the frames is not positive");
+    dtype t = graph_type(g, nd.inputs[STFT_X])->dtype, wide = kit_sum_type(t);
+    value_id window = graph_input(g, n, STFT_WINDOW);
+    value_id inputs[] = {kit_build_cast(g, n, nd.inputs[STFT_X], wide),
+                         window ? kit_build_cast(g, n, window, wide) : 0};
+    attr attrs[] = {attr_int("step", *step), attr_int("length", length ? *length : 0)};
+    value_id frames = spell_value(g, n, "onnxcc.Frames", 2, inputs, 2, attrs);
+    attr sided = attr_int("onesided", node_attr_int(&nd, "onesided", 1));
+    value_id y = frames ? spell_value(g, n, "DFT", 1, &frames, 1, &sided) : 0;
+    return spell_result(g, n, kit_build_cast(g, n, y, t));
+}
+
 const op_def ops_signal[] = {
     {.domain = "", .name = "HannWindow", .infer = infer_window, .element = element_hann},
     {.domain = "", .name = "HammingWindow", .infer = infer_window, .element = element_hamming},
     {.domain = "", .name = "BlackmanWindow", .infer = infer_window, .element = element_blackman},
     {.domain = "", .name = "MelWeightMatrix", .infer = infer_mel, .element = element_mel},
+    {.domain = "",
+     .name = "DFT",
+     .infer = infer_dft,
+     .expand = expand_dft,
+     .call = "dft",
+     .call_attributes = "inverse onesided",
+     .scratch = scratch_dft},
+    {.domain = "", .name = "STFT", .expand = expand_stft},
+    {.domain = OP_INTERNAL, .name = "Frames", .infer = infer_frames, .element = element_frames},
 };
 const size_t ops_signal_count = sizeof ops_signal / sizeof *ops_signal;

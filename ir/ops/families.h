@@ -30,6 +30,7 @@
     X(roi)                                                                                         \
     X(sample)                                                                                      \
     X(sequence)                                                                                    \
+    X(state)                                                                                       \
     X(softmax)                                                                                     \
     X(signal)                                                                                      \
     X(slice)                                                                                       \

@@ -536,6 +536,30 @@ static bool import_attributes(importer *im, const Onnx__NodeProto *p, import_nod
     return ok;
 }
 
+/* Gradient names tensors of the graph in attributes: their values become inputs, behind its own. */
+static bool add_named_operands(importer *im, import_node *n, const import_scope *scope) {
+    static const char *const lists[] = {"xs", "zs", "y"};
+    if (strcmp(n->domain, "ai.onnx.preview.training") != 0 || strcmp(n->op, "Gradient") != 0)
+        return true;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        const attr *a = import_attr(n, lists[i]);
+        const blob_string one = {a ? a->string : NULL, a ? a->count : 0};
+        const blob_string *names = a && a->kind == ATTR_STRINGS ? a->strings : &one;
+        size_t count = !a ? 0 : a->kind == ATTR_STRINGS ? a->count : 1;
+        for (size_t j = 0; j < count; j++) {
+            const char *name = arena_strndup(im->g->memory, names[j].data, names[j].length);
+            value_id v = import_find_name(scope, name);
+            if (!v)
+                return import_error(im, n, NULL,
+                                    "attribute %s names %s, which no node before it "
+                                    "makes",
+                                    lists[i], name);
+            list_push(im->g->memory, &n->inputs, v);
+        }
+    }
+    return true;
+}
+
 /* What to do about an operator that is not known. */
 static const char *hint_for_domain(const char *domain) {
     static const char *const for_one_machine[] = {"com.microsoft.nchwc", "com.ms.internal.nhwc",
@@ -568,7 +592,7 @@ bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import
     if (f) return ok && import_function_call(im, &n, f);
     if (!n.opset)
         return import_error(im, &n, NULL, "the model imports no opset of the operator's domain");
-    if (!check_schema(im, &n) || !ok) return false;
+    if (!check_schema(im, &n) || !ok || !add_named_operands(im, &n, scope)) return false;
     if (!*domain && strcmp(n.op, "Constant") == 0) return take_constant(im, &n);
     if (op_find(domain, n.op) || import_has_upgrade(&n)) return import_upgrade(im, &n);
     f = standard_function(im, &n);

@@ -11,10 +11,12 @@
     X(convolution)                                                                                 \
     X(einsum)                                                                                      \
     X(elementwise)                                                                                 \
+    X(flex_attention)                                                                              \
     X(fold)                                                                                        \
     X(fusion)                                                                                      \
     X(gather)                                                                                      \
     X(generate)                                                                                    \
+    X(gradient)                                                                                    \
     X(internal)                                                                                    \
     X(loss)                                                                                        \
     X(matmul)                                                                                      \

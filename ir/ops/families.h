@@ -3,6 +3,7 @@
 #define OP_FAMILIES(X)                                                                             \
     X(attention)                                                                                   \
     X(contrib_attention)                                                                           \
+    X(contrib_bits)                                                                                \
     X(contrib_fused)                                                                               \
     X(contrib_grouped)                                                                             \
     X(contrib_norm)                                                                                \

@@ -285,6 +285,7 @@ static void place_weights(builder *b) {
 
 static void place_arena(builder *b) {
     program *p = b->p;
+    for (size_t i = 0; i < b->kept.count; i++) b->life.data[b->kept.data[i]].last = b->now;
     plan_buffer *planned = ARENA_ARRAY(b->a, plan_buffer, p->buffers.count);
     uint32_t *which = ARENA_ARRAY(b->a, uint32_t, p->buffers.count);
     size_t count = 0;

@@ -29,6 +29,7 @@ typedef struct {
     uint32_t now;       /* number of the next step */
     program_step **tail;
     LIST(const char *) kernel_texts;
+    LIST(uint32_t) kept; /* buffers that strings point into: they live to the end */
 } builder;
 
 uint32_t build_buffer(builder *b, value_id v);

@@ -108,6 +108,13 @@ static void add_attributes(builder *b, call_parts *c, const node *n) {
 
 /* ---- the call ---- */
 
+/* Whether the node runs more than once in a call. */
+static bool is_repeated(const graph *g, node_id n) {
+    for (region_id r = graph_node(g, n)->region; r != GRAPH_MAIN; r = graph_region(g, r)->parent)
+        if (graph_region(g, r)->inputs.count) return true;
+    return false;
+}
+
 /* Inputs that the schema has and the node does not give count as left out. */
 static uint32_t operand_count(const node *n) {
     const schema_op *s = schema_find(n->op->domain, n->op->name);
@@ -122,6 +129,11 @@ bool build_runtime(builder *b, node_id id) {
     add_attributes(b, &c, &n);
     uint32_t input_count = (uint32_t)c.args.count;
     for (uint32_t i = 0; i < n.output_count; i++) add_value(b, &c, n.outputs[i]);
+    if (n.op->flags & OP_POINTS && n.output_count > 1) {
+        if (is_repeated(b->g, id))
+            return op_error(b->g, id, NULL, "strings that are made in a loop are not supported");
+        list_push(b->a, &b->kept, c.args.data[c.args.count - 1]);
+    }
     if (n.op->scratch) {
         dim bytes = n.op->scratch(b->g, id);
         program_buffer made = {

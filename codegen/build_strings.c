@@ -8,19 +8,11 @@
 
 uint32_t build_string_table(builder *b, const char *name, const blob_string *strings,
                             size_t count) {
-    uint64_t at = (count + 1) * sizeof at, bytes = at;
-    for (size_t i = 0; i < count; i++) bytes += strings[i].length;
-    uint64_t *table = arena_alloc(b->a, (size_t)bytes);
-    for (size_t i = 0; i < count; i++) {
-        table[i] = at;
-        if (strings[i].length) memcpy((char *)table + at, strings[i].data, strings[i].length);
-        at += strings[i].length;
-    }
-    table[count] = at;
+    blob table = blob_string_table(b->a, strings, count);
     program_buffer made = {.name = name,
                            .place = PLACE_WEIGHT,
-                           .bytes = dim_const(b->g->dims, (int64_t)bytes),
-                           .data = table,
+                           .bytes = dim_const(b->g->dims, (int64_t)table.bytes),
+                           .data = table.data,
                            .element_bytes = 1};
     return build_add_buffer(b, made);
 }

@@ -2,6 +2,7 @@
  * that these are pinned to. A sequence is taken apart into as many inputs as it has tensors; one
  * node puts them together again for the nodes that read it. */
 #include "frontend/import_internal.h"
+#include "ir/ops/string.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,6 +68,7 @@ static bool apply_setting(graph *g, const char *setting, bool all) {
         return diag_error(g->diag, NULL, NULL, NULL,
                           "--dim %s: SYMBOL=8, SYMBOL=1..512 or SYMBOL=1,8 is wanted", setting);
     const char *name = arena_strndup(g->memory, setting, (size_t)(equals - setting));
+    if (strcmp(name, STRING_BYTES) == 0) dim_make_symbol(g->dims, name, low, high);
     if (!dim_find_symbol(g->dims, name, &s))
         return !all || diag_error(g->diag, NULL, NULL, NULL,
                                   "--dim %s: the model has no symbol %s; it has: %s", setting, name,

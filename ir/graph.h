@@ -222,6 +222,9 @@ const dim *graph_elements(graph *g, value_id v, size_t *count);
  * inference, and where only the items of a sequence tell a rank. */
 bool type_is_known(const type *t);
 
+/* Strings without addresses: count + 1 offsets from the beginning as u64, then the bytes. */
+blob blob_string_table(arena *a, const blob_string *strings, size_t count);
+
 /* ---- rewriting ---- */
 /* Every use of `from` in nodes and region outputs becomes `to`. */
 void graph_replace_uses(graph *g, value_id from, value_id to);

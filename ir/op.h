@@ -21,7 +21,8 @@ enum {
     OP_ANCHOR = 16,     /* has a `nest`; a fusion group holds at most one. A nest without it is a
                            kernel of its own: it reads back what it writes */
     OP_OPAQUE = 64,     /* copies elements without looking at them: they may be strings */
-    OP_LISTS = 128      /* of sequences or optionals: inputs may be of unknown rank */
+    OP_LISTS = 256,     /* of sequences or optionals: inputs may be of unknown rank */
+    OP_POINTS = 512     /* the first result points into the second, which lives to the end */
 };
 
 struct op_def {

@@ -94,3 +94,16 @@ int64_t value_int(const value *v, const dim_table *t, size_t i) {
     dtype d = v->type.dtype;
     return dtype_is_float(d) ? (int64_t)decode(d, element(v, i)) : decode_integer(d, element(v, i));
 }
+
+blob blob_string_table(arena *a, const blob_string *strings, size_t count) {
+    uint64_t at = (count + 1) * sizeof at, bytes = at;
+    for (size_t i = 0; i < count; i++) bytes += strings[i].length;
+    uint64_t *table = arena_alloc(a, (size_t)bytes);
+    for (size_t i = 0; i < count; i++) {
+        table[i] = at;
+        if (strings[i].length) memcpy((char *)table + at, strings[i].data, strings[i].length);
+        at += strings[i].length;
+    }
+    table[count] = at;
+    return (blob){.data = table, .bytes = (size_t)bytes};
+}

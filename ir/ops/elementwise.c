@@ -2,6 +2,7 @@
  * attributes go by their names. The others have a hook for what a formula cannot say: another
  * result type, any number of inputs. */
 #include "ir/ops/kit.h"
+#include "ir/ops/string.h"
 
 #include <string.h>
 
@@ -445,7 +446,12 @@ const op_def ops_elementwise[] = {
     BINARY("PRelu", 0, "select(a < 0, a * b, a)"),
     BINARY("Sub", 0, "a - b"),
     BINARY("Xor", OP_COMMUTATIVE, "xor(a, b)"),
-    COMPARE("Equal", OP_COMMUTATIVE, "a == b"),
+    {.domain = "",
+     .name = "Equal",
+     .flags = OP_POINTWISE | OP_COMMUTATIVE,
+     .infer = infer_bool,
+     .formula = "a == b",
+     .expand = string_expand_equal},
     COMPARE("Greater", 0, "a > b"),
     COMPARE("GreaterOrEqual", 0, "a >= b"),
     COMPARE("IsNaN", 0, "a != a"),

@@ -35,6 +35,8 @@
     X(sequence)                                                                                    \
     X(state)                                                                                       \
     X(softmax)                                                                                     \
+    X(string)                                                                                      \
+    X(tfidf)                                                                                       \
     X(signal)                                                                                      \
     X(slice)                                                                                       \
     X(training)                                                                                    \

@@ -1,4 +1,5 @@
 """strings.py ONNXCC: tensors of strings through inputs, outputs, constants and operators that move elements."""
+import re
 import sys
 
 import numpy as np
@@ -46,7 +47,42 @@ def add_constants(c):
               {"c": np.array(taken), "x": X}, ["y"])
 
 
+def add_pairs(c):
+    c.add("equal", [node("Equal", ["x", "k"], ["y"])], {"x": X}, ["y"], {"k": strings(["a", "bb", "xyz" * 30])})
+    c.add("concat_twice", [node("StringConcat", ["x", "k"], ["z"]), node("StringConcat", ["z", "z"], ["y"])],
+          {"x": X}, ["y", "z"], {"k": strings([["-é-"], [""]])})
+
+
+PATTERNS = [r"", r"a*", r"(a|b)*c{2,3}", r"[^a-c]+", r"é.?", r"[é-ü\d]+", r"\bab\b", r"^a|b$", r"(?i:Ab)c", r"\w+@\w+\.(com|org)",
+            r"(a*)*b", r"a{0}", r"(?s:.)\n", r".\n", r"[[:alpha:]_]+", r"\x61\x{62}", r"\Qa.b\E", r"日本?", r"(?P<n>a)\Bb"]
+TEXTS = ["", "a", "aaa", "abcc", "ccc", "é", "éx", "ü7", "ab", "ABc", "aBc", "me@site.org", "aaab", "b", "x\n", "\nx", "_", "A_z",
+         "a.b", "axb", "日", "日本", "ab\n"]
+
+
+def add_patterns(c):
+    # Python's spelling of what RE2 writes otherwise.
+    python = {r"[[:alpha:]_]+": "[A-Za-z_]+", r"\x61\x{62}": "ab", r"\Qa.b\E": r"a\.b", r"^a|b$": r"\Aa|b\Z"}
+    for number, pattern in enumerate(PATTERNS):
+        wanted = [bool(re.fullmatch(python.get(pattern, pattern), t, re.ASCII)) for t in TEXTS]
+        c.add(f"pattern_{number}", [node("RegexFullMatch", ["x"], ["y"], pattern=pattern)], {"x": strings(TEXTS)}, ["y"],
+              expected=[np.array(wanted)])
+
+
+def add_ngrams(c):
+    words = strings([["a", "b", "a", "c"], ["b", "b", "", "a"]])
+    for mode in ("TF", "IDF", "TFIDF"):
+        for skips in (0, 2):
+            c.add(f"ngrams_{mode}_{skips}",
+                  [node("TfIdfVectorizer", ["x"], ["y"], mode=mode, min_gram_length=1, max_gram_length=3,
+                        max_skip_count=skips, ngram_counts=[0, 3, 7], ngram_indexes=[4, 0, 1, 2, 3, 5],
+                        weights=[0.5, 1.0, 2.0, 3.0, 4.0, 5.0],
+                        pool_strings=["a", "b", "zz", "a", "b", "b", "a", "a", "b", "a"])], {"x": words}, ["y"])
+
+
 cases = Cases(sys.argv[1])
 add_movement(cases)
 add_constants(cases)
+add_pairs(cases)
+add_patterns(cases)
+add_ngrams(cases)
 sys.exit(cases.run())

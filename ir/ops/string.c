@@ -1,0 +1,125 @@
+/* string.c: operators on strings. All are functions of the runtime; what they need to know of their
+ * attributes is made into tables here. Strings that a function makes lie in bytes of its own, the
+ * last output of an operator that only the compiler makes, which live to the end of the call. */
+#include "ir/ops/kit.h"
+#include "ir/ops/regex.h"
+#include "ir/ops/string.h"
+
+#include <string.h>
+
+static bool need_strings(graph *g, node_id n, uint32_t i) {
+    if (!kit_need(g, n, i, 0, TENSOR_MAX_RANK)) return false;
+    return kit_input(g, n, i)->dtype == DTYPE_STRING ||
+           op_error(g, n, NULL, "input %u holds %s, not strings", i,
+                    dtype_name(kit_input(g, n, i)->dtype));
+}
+
+/* Room for the bytes of as many strings as v holds. */
+static type room_for(graph *g, const type *t) {
+    enum { USUAL = 256 };
+    dim_symbol s;
+    int64_t low, each = USUAL;
+    if (dim_find_symbol(g->dims, STRING_BYTES, &s)) dim_symbol_bounds(g->dims, s, &low, &each);
+    dim *dims = ARENA_ARRAY(g->memory, dim, 1);
+    dims[0] = dim_mul(g->dims, type_elements(g->dims, t), kit_dim(g, each));
+    return type_tensor(DTYPE_U8, 1, dims);
+}
+
+bool string_become(graph *g, node_id n, const char *op, uint32_t input_count,
+                   const value_id *inputs, uint32_t output_count, const type *types,
+                   uint32_t attr_count, const attr *attrs) {
+    const node nd = *graph_node(g, n);
+    value_id outputs[3];
+    for (uint32_t i = 0; i < output_count; i++)
+        outputs[i] = graph_add_value(g, i ? "bytes" : NULL, types[i]);
+    node_id made = graph_add_node(g, nd.region, n, op_find(OP_INTERNAL, op), nd.name, input_count,
+                                  inputs, output_count, outputs, attr_count, attrs);
+    graph_node(g, made)->source = nd.source;
+    kit_replace(g, nd.outputs[0], outputs[0]);
+    graph_remove_node(g, n);
+    return true;
+}
+
+value_id string_table(graph *g, const char *name, const blob_string *strings, size_t count) {
+    blob table = blob_string_table(g->memory, strings, count);
+    int64_t bytes = (int64_t)table.bytes;
+    return graph_add_constant(g, name, type_tensor_const(g, DTYPE_U8, 1, &bytes), table);
+}
+
+/* Internal operators keep the types that they were made with. */
+static bool infer_made(graph *g, node_id n) {
+    (void)g, (void)n;
+    return true;
+}
+
+/* ---- pairs ---- */
+
+bool string_expand_equal(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    if (kit_input(g, n, 0)->dtype != DTYPE_STRING) return false;
+    return string_become(g, n, "StringPair", 2, nd.inputs, 1, graph_type(g, nd.outputs[0]), 0,
+                         NULL);
+}
+
+static bool infer_concat(graph *g, node_id n) {
+    const type *types[] = {kit_input(g, n, 0), kit_input(g, n, 1)};
+    dim dims[TENSOR_MAX_RANK];
+    int rank;
+    if (!need_strings(g, n, 0) || !need_strings(g, n, 1) ||
+        !op_broadcast(g, n, 2, types, &rank, dims))
+        return false;
+    op_set_type(g, n, 0, type_tensor(DTYPE_STRING, rank, dims));
+    return true;
+}
+
+static bool expand_concat(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const type y = *graph_type(g, nd.outputs[0]), types[] = {y, room_for(g, &y)};
+    return string_become(g, n, "StringPair", 2, nd.inputs, 2, types, 0, NULL);
+}
+
+/* ---- patterns ---- */
+
+static bool infer_regex(graph *g, node_id n) {
+    if (!need_strings(g, n, 0)) return false;
+    const type *x = kit_input(g, n, 0);
+    op_set_type(g, n, 0, type_tensor(DTYPE_BOOL, x->rank, x->dims));
+    return true;
+}
+
+static bool expand_regex(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const attr *pattern = node_attr(&nd, "pattern");
+    if (!pattern || pattern->kind != ATTR_STRING)
+        return op_error(g, n, NULL, "the attribute pattern is missing");
+    regex_program p = regex_compile(g->memory, pattern->string, pattern->count);
+    if (p.error)
+        return op_error(g, n, "patterns have the syntax of RE2",
+                        "the pattern cannot be compiled: %s", p.error);
+    int64_t words = (int64_t)p.count * 3;
+    blob program = {p.words, (size_t)words * sizeof *p.words, false};
+    value_id inputs[] = {
+        nd.inputs[0],
+        graph_add_constant(g, "pattern", type_tensor_const(g, DTYPE_I32, 1, &words), program)};
+    return string_become(g, n, "RegexMatch", 2, inputs, 1, graph_type(g, nd.outputs[0]), 0, NULL);
+}
+
+static dim regex_scratch(graph *g, node_id n) {
+    return kit_dim(g, dim_value(g->dims, kit_input(g, n, 1)->dims[0]) / 3 * 13);
+}
+
+const op_def ops_string[] = {
+    {.domain = "", .name = "RegexFullMatch", .infer = infer_regex, .expand = expand_regex},
+    {.domain = OP_INTERNAL,
+     .name = "RegexMatch",
+     .infer = infer_made,
+     .call = "regex_match",
+     .scratch = regex_scratch},
+    {.domain = "", .name = "StringConcat", .infer = infer_concat, .expand = expand_concat},
+    {.domain = OP_INTERNAL,
+     .name = "StringPair",
+     .flags = OP_POINTS,
+     .infer = infer_made,
+     .call = "string_pair"},
+};
+const size_t ops_string_count = sizeof ops_string / sizeof *ops_string;

@@ -201,7 +201,7 @@ static bool build_if(builder *b, node_id n) {
     return ok;
 }
 
-static bool build_node(builder *b, node_id n) {
+static bool build_steps(builder *b, node_id n) {
     const node *nd = graph_node(b->g, n);
     const op_def *op = nd->op;
     if (build_is_view(b->g, n)) {
@@ -215,6 +215,15 @@ static bool build_node(builder *b, node_id n) {
     if (op->call) return build_runtime(b, n);
     return op_error(b->g, n, "see docs/operators.md for what is supported",
                     "onnxcc cannot compile this operator");
+}
+
+static bool build_node(builder *b, node_id n) {
+    if (!build_steps(b, n)) return false;
+    for (uint32_t i = 0; i < graph_node(b->g, n)->output_count; i++) {
+        value_id v = graph_output(b->g, n, i);
+        if (v && (!build_bound(b, v) || !build_check_size(b, n, v))) return false;
+    }
+    return true;
 }
 
 bool build_region(builder *b, region_id r) {
@@ -234,6 +243,7 @@ static void add_symbols(builder *b, const type *t) {
         bool known = false;
         for (size_t i = 0; i < b->p->symbols.count; i++) known |= b->p->symbols.data[i] == s;
         if (!known) list_push(b->a, &b->p->symbols, s);
+        b->from_caller[s] = b->defined[s] = true;
     }
 }
 
@@ -244,7 +254,10 @@ static void add_inputs(builder *b) {
         uint32_t buffer = build_buffer(b, v);
         b->p->buffers.data[buffer].place = PLACE_INPUT;
         b->p->buffers.data[buffer].index = (uint32_t)i;
-        program_io io = {graph_value(b->g, v)->name, v, *graph_type(b->g, v), buffer};
+        program_io io = {.name = graph_value(b->g, v)->name,
+                         .value = v,
+                         .type = *graph_type(b->g, v),
+                         .buffer = buffer};
         list_push(b->a, &b->p->inputs, io);
         add_symbols(b, &io.type);
     }
@@ -266,7 +279,10 @@ static void add_outputs(builder *b, const value_id *outputs, size_t count) {
             own = build_add_buffer(b, made);
             copy_value(b, own, buffer);
         }
-        program_io io = {graph_value(b->g, v)->name, v, *graph_type(b->g, v), own};
+        program_io io = {
+            .name = graph_value(b->g, v)->name, .value = v, .type = *graph_type(b->g, v)};
+        io.buffer = own;
+        build_largest(b, &io);
         list_push(b->a, &b->p->outputs, io);
     }
 }
@@ -293,7 +309,7 @@ static void place_arena(builder *b) {
         if (p->buffers.data[i].place != PLACE_ARENA || b->life.data[i].first == UINT32_MAX)
             continue;
         which[count] = i;
-        planned[count++] = (plan_buffer){.bytes = p->buffers.data[i].bytes,
+        planned[count++] = (plan_buffer){.bytes = build_upper(b, p->buffers.data[i].bytes),
                                          .first = b->life.data[i].first,
                                          .last = b->life.data[i].last};
     }
@@ -335,6 +351,8 @@ static builder begin_program(graph *g, arena *a, const build_options *options) {
     *p = (program){.memory = a, .dims = g->dims, .name = options->name};
     builder b = {.g = g, .a = a, .p = p, .options = options};
     b.nominal = program_nominal(g->dims, a);
+    b.from_caller = ARENA_ARRAY(a, bool, dim_symbol_count(g->dims) + 1);
+    b.defined = ARENA_ARRAY(a, bool, dim_symbol_count(g->dims) + 1);
     b.buffer_of = ARENA_ARRAY(a, uint32_t, g->values.count);
     memset(b.buffer_of, 0xff, g->values.count * sizeof *b.buffer_of);
     return b;
@@ -359,41 +377,17 @@ static void add_ports(builder *b) {
     }
 }
 
-/* Inputs whose values the model was compiled for must have them. */
-static void check_fixed_inputs(builder *b) {
-    const region *main = graph_region(b->g, GRAPH_MAIN);
-    for (size_t i = 0; i < main->inputs.count; i++) {
-        value_id v = main->inputs.data[i];
-        size_t count;
-        const dim *known = graph_value(b->g, v)->elements ? graph_elements(b->g, v, &count) : NULL;
-        if (!known) continue;
-        const type t = *graph_type(b->g, v);
-        loop_kernel *k =
-            loop_kernel_create(b->a, b->g->dims, arena_printf(b->a, "%s_fixed_%zu", b->p->name, i));
-        loop_expr extent = loop_int(k, (int64_t)count);
-        loop_buf x = loop_add_buffer(k, (loop_buffer){.name = "x",
-                                                      .type = t.dtype,
-                                                      .space = LOOP_SPACE_INPUT,
-                                                      .rank = t.rank,
-                                                      .extents = &extent,
-                                                      .value = v});
-        for (size_t j = 0; j < count; j++) {
-            loop_expr at = loop_int(k, (int64_t)j),
-                      wanted = loop_const_int(k, t.dtype, dim_value(b->g->dims, known[j]));
-            loop_expr same = loop_make(k, LOOP_EQ, loop_load(k, x, &at), wanted, 0);
-            k->body = loop_join(k->body, loop_check(k, same, ONNXCC_ERROR_BAD_SHAPE));
-        }
-        if (count) call_kernel(b, k, "fixed input", NULL, NULL, 0);
-    }
-}
-
 program *program_build(graph *g, arena *a, const build_options *options) {
     builder b = begin_program(g, a, options);
     b.tail = &b.p->steps;
     b.last_use = build_last_uses(&b);
     add_inputs(&b);
-    check_fixed_inputs(&b);
     build_string_constants(&b);
+    for (value_id v = 1; v < g->values.count; v++)
+        if (graph_value(g, v)->constant && !build_bound(&b, v)) return NULL;
+    const region *inputs = graph_region(g, GRAPH_MAIN);
+    for (size_t i = 0; i < inputs->inputs.count; i++)
+        if (!build_bound(&b, inputs->inputs.data[i])) return NULL;
     if (!build_region(&b, GRAPH_MAIN)) return NULL;
     const region *main = graph_region(g, GRAPH_MAIN);
     add_outputs(&b, main->outputs.data, main->outputs.count);

@@ -30,6 +30,7 @@ bool build_is_view(const graph *g, node_id n) {
     if (from->kind != TYPE_TENSOR || to->kind != TYPE_TENSOR) return false;
     if (strcmp(nd->op->domain, OP_INTERNAL) == 0 && strcmp(nd->op->name, "Reorder") == 0)
         return blocks_are_rows(g, from) && blocks_are_rows(g, to);
+    if (strcmp(nd->op->domain, OP_INTERNAL) == 0 && strcmp(nd->op->name, "Front") == 0) return true;
     bool reshape = false;
     for (size_t i = 0; i < sizeof reshapes / sizeof *reshapes; i++)
         reshape |= !*nd->op->domain && strcmp(nd->op->name, reshapes[i]) == 0;

@@ -27,6 +27,8 @@ typedef struct {
         *last_use; /* of every value, views included: position of the last node that reads it */
     uint32_t *position; /* of every node, in order of execution */
     uint32_t now;       /* number of the next step */
+    bool *from_caller;  /* symbols that the caller passes */
+    bool *defined;      /* symbols that have their values at the point reached */
     program_step **tail;
     LIST(const char *) kernel_texts;
     LIST(uint32_t) kept; /* buffers that strings point into: they live to the end */
@@ -50,6 +52,16 @@ bool build_runtime(builder *b, node_id n);
 program_step *build_step(builder *b, program_step_kind kind, const char *label,
                          const uint32_t *args, uint32_t arg_count);
 bool build_region(builder *b, region_id r);
+/* The steps that read what the data of a value tell (value.binds). False and a diagnostic if that
+ * needs a bound and there is none. */
+bool build_bound(builder *b, value_id v);
+/* Whether all symbols in the dimensions of a node's result have values by now; a diagnostic if not.
+ */
+bool build_check_size(builder *b, node_id n, value_id v);
+/* The most that a size can be, over the symbols that the caller passes. */
+dim build_upper(builder *b, dim d);
+/* Sets how large an output can be. */
+void build_largest(builder *b, program_io *io);
 /* Schedules a kernel whose parameters are values of the graph and appends its call. */
 void build_call(builder *b, loop_kernel *k, const char *label);
 /* Appends the steps of a Loop node. */

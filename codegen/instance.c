@@ -56,17 +56,31 @@ static void *aligned(arena *a, size_t bytes) {
     return (void *)((p + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
 }
 
+/* An output, at its largest. */
 static load_tensor_result make_result(const program *p, size_t i, const int64_t *symbols,
                                       arena *a) {
     const program_io *io = &p->outputs.data[i];
     int64_t *dims = ARENA_ARRAY(a, int64_t, (size_t)io->type.rank);
-    for (int j = 0; j < io->type.rank; j++) dims[j] = dim_eval(p->dims, io->type.dims[j], symbols);
-    size_t bytes = (size_t)dim_eval(p->dims, p->buffers.data[io->buffer].bytes, symbols);
+    for (int j = 0; j < io->type.rank; j++) dims[j] = dim_eval(p->dims, io->largest[j], symbols);
+    size_t bytes = (size_t)dim_eval(p->dims, io->largest_bytes, symbols);
     return (load_tensor_result){.name = io->name,
                                 .dtype = io->type.dtype,
                                 .rank = io->type.rank,
                                 .dims = dims,
                                 .data = {.data = aligned(a, bytes), .bytes = bytes}};
+}
+
+/* The outputs struct: data, then where dimensions go that only the run tells. */
+static void make_outputs(const program *p, const int64_t *symbols, arena *a, instance_call *out) {
+    size_t count = p->outputs.count, at = count;
+    out->results = ARENA_ARRAY(a, load_tensor_result, count);
+    void **pointers = ARENA_ARRAY(a, void *, 2 * count + 1);
+    for (size_t i = 0; i < count; i++) {
+        out->results[i] = make_result(p, i, symbols, a);
+        pointers[i] = (void *)(uintptr_t)out->results[i].data.data;
+        if (p->outputs.data[i].open) pointers[at++] = (void *)(uintptr_t)out->results[i].dims;
+    }
+    out->outputs = pointers;
 }
 
 bool instance_bind(const instance *i, const load_tensor_result *inputs, size_t count, arena *a,
@@ -90,16 +104,18 @@ bool instance_bind(const instance *i, const load_tensor_result *inputs, size_t c
     *out = (instance_call){.instance = i, .symbols = symbols, .inputs = words};
     out->arena_bytes = (size_t)dim_eval(p->dims, p->arena_bytes, symbols);
     out->arena = aligned(a, out->arena_bytes);
-    out->results = ARENA_ARRAY(a, load_tensor_result, p->outputs.count);
-    void **pointers = ARENA_ARRAY(a, void *, p->outputs.count + 1);
-    for (size_t j = 0; j < p->outputs.count; j++) {
-        out->results[j] = make_result(p, j, symbols, a);
-        pointers[j] = (void *)(uintptr_t)out->results[j].data.data;
-    }
-    out->outputs = pointers;
+    make_outputs(p, symbols, a, out);
     return true;
 }
 
 int instance_run(instance_call *c, const onnxcc_context *context) {
-    return c->instance->run(c->inputs, c->outputs, c->arena, context);
+    const program *p = c->instance->program;
+    int status = c->instance->run(c->inputs, c->outputs, c->arena, context);
+    for (size_t i = 0; i < p->outputs.count && status == ONNXCC_OK; i++) {
+        load_tensor_result *r = &c->results[i];
+        size_t bytes = dtype_bytes(r->dtype);
+        for (int j = 0; j < r->rank; j++) bytes *= (size_t)r->dims[j];
+        if (p->outputs.data[i].open) r->data.bytes = bytes;
+    }
+    return status;
 }

@@ -44,8 +44,8 @@ typedef enum {
     STEP_LOOP,   /* trip count and condition buffers: body; see the fields */
     STEP_ZERO,   /* fills buffer args[0] with zero bytes */
     STEP_COPY,   /* args[1] to args[0], bytes of args[0] */
-    STEP_SYMBOL, /* symbol := the i64 at args[0], checked against its bounds (data-dependent
-                    dimension) */
+    STEP_SYMBOL, /* symbol := the i64 at position `element` of args[0], checked against its bounds
+                    and its limit (a dimension that the data tell) */
     STEP_RUNTIME /* function `callee` of the runtime on the tensors args; ends the run if it fails
                   */
 } program_step_kind;
@@ -63,6 +63,7 @@ typedef struct program_step {
                           and its arg is PROGRAM_NO_BUFFER */
     uint32_t input_count;     /* RUNTIME: so many of the args are inputs; the others are outputs */
     dim_symbol symbol;        /* SYMBOL */
+    uint32_t element;         /* SYMBOL */
     const char *callee;       /* RUNTIME */
     const int64_t *constants; /* RUNTIME: the attributes */
     uint32_t constant_count;
@@ -79,6 +80,10 @@ typedef struct {
     value_id value;
     type type;
     uint32_t buffer;
+    /* Outputs: how large they can be, over the symbols that the caller passes. */
+    const dim *largest;
+    dim largest_bytes;
+    bool open; /* an output whose dimensions only the run tells */
 } program_io;
 
 typedef struct {
@@ -107,7 +112,8 @@ typedef struct {
  *   int NAME_run(const NAME_inputs *inputs, const NAME_outputs *outputs, void *arena,
  *                const onnxcc_context *context);
  * The structs are arrays of pointers; the inputs' (of one element at least) is followed by one
- * int64_t for each of program.symbols. It checks null pointers, the arena's alignment (64) and, if
+ * int64_t for each of program.symbols, the outputs' by one pointer for each open output: to int64_t
+ * that receive its dimensions, or NULL. It checks null pointers, the arena's alignment (64) and, if
  * the context gives it, size, and the bounds of the symbols; it returns an onnxcc_status. */
 
 /* The largest sum of live bytes with these symbol values. */

@@ -311,7 +311,7 @@ static void fix_value(graph *g, value_id v, const load_tensor_result *pin) {
         if (n > DIM_MAX || n < -DIM_MAX) return;
         elements[i] = dim_const(g->dims, n);
     }
-    graph_value(g, v)->elements = elements;
+    graph_bind(g, v, elements, count);
 }
 
 bool import_model_inputs(importer *im, const import_options *o, const Onnx__GraphProto *p,

@@ -33,6 +33,8 @@ typedef struct {
     const char *name;
     dim expr;
     int64_t low, high;
+    dim limit;
+    bool reserved;
 } symbol;
 
 struct dim_table {
@@ -326,8 +328,11 @@ static void atom_bounds(const dim_table *t, dim d, int64_t *low, int64_t *high) 
     *low = -DIM_MAX;
     *high = DIM_MAX;
     if (e->op == DIM_SYMBOL) {
-        *low = t->symbols.data[e->value].low;
-        *high = t->symbols.data[e->value].high;
+        const symbol *s = &t->symbols.data[e->value];
+        *low = s->low;
+        *high = s->high;
+        if (s->limit) bounds(t, s->limit, &al, &ah);
+        if (s->limit && ah < *high) *high = ah < *low ? *low : ah;
         return;
     }
     bounds(t, e->a, &al, &ah);
@@ -603,9 +608,13 @@ bool dim_find_symbol(const dim_table *t, const char *name, dim_symbol *out) {
 
 dim dim_make_symbol(dim_table *t, const char *name, int64_t low, int64_t high) {
     dim_symbol s;
-    if (dim_find_symbol(t, name, &s)) return t->symbols.data[s].expr;
+    if (dim_find_symbol(t, name, &s)) {
+        t->symbols.data[s].reserved = false;
+        return t->symbols.data[s].expr;
+    }
     dim d = intern_atom(t, DIM_SYMBOL, 0, 0, (int64_t)t->symbols.count);
-    symbol made = {arena_strdup(t->memory, name), d, clamp(low), clamp(high)};
+    symbol made = {
+        .name = arena_strdup(t->memory, name), .expr = d, .low = clamp(low), .high = clamp(high)};
     list_push(t->memory, &t->symbols, made);
     return d;
 }
@@ -613,6 +622,13 @@ dim dim_make_symbol(dim_table *t, const char *name, int64_t low, int64_t high) {
 dim dim_fresh_symbol(dim_table *t, const char *stem, int64_t low, int64_t high) {
     dim_symbol s;
     const char *name = stem;
+    if (dim_find_symbol(t, stem, &s) && t->symbols.data[s].reserved) {
+        symbol *own = &t->symbols.data[s];
+        own->reserved = false;
+        if (low > own->low) own->low = low;
+        if (high < own->high) own->high = high < own->low ? own->low : high;
+        return own->expr;
+    }
     for (size_t n = t->symbols.count; dim_find_symbol(t, name, &s); n++)
         name = arena_printf(t->memory, "%s_%zu", stem, n);
     return dim_make_symbol(t, name, low, high);
@@ -628,6 +644,23 @@ const char *dim_symbol_name(const dim_table *t, dim_symbol s) {
 
 dim dim_from_symbol(const dim_table *t, dim_symbol s) {
     return t->symbols.data[s].expr;
+}
+
+void dim_reserve_symbol(dim_table *t, const char *name, int64_t low, int64_t high) {
+    dim d = dim_make_symbol(t, name, low, high);
+    t->symbols.data[dim_symbol_of(t, d)].reserved = true;
+}
+
+bool dim_symbol_is_reserved(const dim_table *t, dim_symbol s) {
+    return t->symbols.data[s].reserved;
+}
+
+void dim_set_limit(dim_table *t, dim_symbol s, dim limit) {
+    t->symbols.data[s].limit = limit;
+}
+
+dim dim_symbol_limit(const dim_table *t, dim_symbol s) {
+    return t->symbols.data[s].limit;
 }
 
 void dim_set_bounds(dim_table *t, dim_symbol s, int64_t low, int64_t high) {

@@ -34,7 +34,8 @@ dim_table *dim_table_create(arena *a);
 dim dim_const(dim_table *t, int64_t value);
 /* The symbol `name`, made with these bounds if it is new (an existing symbol keeps its bounds). */
 dim dim_make_symbol(dim_table *t, const char *name, int64_t low, int64_t high);
-/* A new symbol whose name begins with `stem` and is not taken. */
+/* A new symbol whose name begins with `stem` and is not taken; one that was reserved for `stem` has
+ * the bounds that both ask for. */
 dim dim_fresh_symbol(dim_table *t, const char *stem, int64_t low, int64_t high);
 dim dim_add(dim_table *t, dim a, dim b);
 dim dim_sub(dim_table *t, dim a, dim b);
@@ -67,6 +68,20 @@ bool dim_find_symbol(const dim_table *t, const char *name, dim_symbol *out);
  * dim_substitute. */
 void dim_set_bounds(dim_table *t, dim_symbol s, int64_t low, int64_t high);
 void dim_symbol_bounds(const dim_table *t, dim_symbol s, int64_t *low, int64_t *high);
+/* Symbols whose values the data tell (graph.h: value.binds) may have a limit beside their bounds:
+ * an expression over symbols made before, which they never exceed. DIM_NONE: none. */
+void dim_set_limit(dim_table *t, dim_symbol s, dim limit);
+dim dim_symbol_limit(const dim_table *t, dim_symbol s);
+/* An expression over the symbols marked in `kept` alone that is never less than d: the others are
+ * replaced by their limits and bounds. */
+dim dim_upper(dim_table *t, dim d, const bool *kept);
+/* Whether dim_upper of d is a bound: every symbol in it is kept, or has a bound or a limit that is
+ * one. If not, *open (may be NULL) is a symbol that has none. */
+bool dim_has_upper(const dim_table *t, dim d, const bool *kept, dim_symbol *open);
+/* Sets aside a name for a symbol that somebody may make later, and its bounds. */
+void dim_reserve_symbol(dim_table *t, const char *name, int64_t low, int64_t high);
+/* Whether the name is set aside and nobody has taken it yet. */
+bool dim_symbol_is_reserved(const dim_table *t, dim_symbol s);
 /* Replaces symbols by expressions: `with[s]` is DIM_NONE to keep symbol s. */
 dim dim_substitute(dim_table *t, dim d, const dim *with);
 /* Marks in `used[s]` every symbol that d holds. */

@@ -1,6 +1,7 @@
 /* graph.c: building, reading and rewriting the graph IR. Text form and verifier are in files of
  * their own. */
 #include "ir/graph.h"
+#include "ir/graph_bind.h"
 #include "ir/op.h"
 
 #include <assert.h>
@@ -371,6 +372,7 @@ const dim *graph_elements(graph *g, value_id v, size_t *count) {
 /* ---- rewriting ---- */
 
 void graph_replace_uses(graph *g, value_id from, value_id to) {
+    if (from != to && graph_value(g, from)->binds) graph_bind_move(g, from, to);
     for (size_t i = 1; i < g->nodes.count; i++) {
         node *n = &g->nodes.data[i];
         if (!n->region) continue;
@@ -471,7 +473,9 @@ static size_t remove_dead_in(graph *g, region_id r, uint32_t *uses) {
 size_t graph_remove_dead(graph *g) {
     size_t removed = 0, now;
     do {
-        now = remove_dead_in(g, GRAPH_MAIN, graph_count_uses(g));
+        uint32_t *uses = graph_count_uses(g);
+        graph_bind_count_uses(g, uses);
+        now = remove_dead_in(g, GRAPH_MAIN, uses);
         removed += now;
     } while (now);
     return removed;

@@ -110,6 +110,8 @@ typedef struct {
     const dim *elements;    /* small integer tensors (rank 0 or 1) whose elements are known as
                                expressions; else NULL */
     const value_list *list; /* sequences and optionals whose items are known; else NULL */
+    bool binds; /* the elements are not derived: each is read when the value is made. One that is a
+                   symbol of its own gives the symbol its value there; the others are checked */
 } value;
 
 typedef struct {
@@ -221,13 +223,22 @@ const dim *graph_elements(graph *g, value_id v, size_t *count);
 /* Whether the type is of a tensor, or of something made of them, that is known: not so before
  * inference, and where only the items of a sequence tell a rank. */
 bool type_is_known(const type *t);
+/* The elements of a small i64 tensor (rank 0 or 1), and where they are not known, new symbols that
+ * its data give their values (value.binds), named after the value: from `low` on, at most `limit`
+ * if that is not DIM_NONE. NULL if the tensor cannot have such elements. */
+const dim *graph_bind_elements(graph *g, value_id v, int64_t low, dim limit, size_t *count);
+/* Makes `elements` what the data of v must hold (value.binds). */
+void graph_bind(graph *g, value_id v, const dim *elements, size_t count);
 
 /* Strings without addresses: count + 1 offsets from the beginning as u64, then the bytes. */
 blob blob_string_table(arena *a, const blob_string *strings, size_t count);
 
 /* ---- rewriting ---- */
-/* Every use of `from` in nodes and region outputs becomes `to`. */
+/* Every use of `from` in nodes and region outputs becomes `to`; so does what the data of `from`
+ * tell. */
 void graph_replace_uses(graph *g, value_id from, value_id to);
+/* Symbols become expressions (`with` as in dim_substitute) in all dimensions and elements. */
+void graph_substitute(graph *g, const dim *with);
 /* Takes a node out of its region. Its outputs must have no uses left. */
 void graph_remove_node(graph *g, node_id n);
 /* Moves a node to the end of another region, or in front of a node of it. */

@@ -86,7 +86,8 @@ static bool parse_elements(graph_parser *p, value_id v) {
     return true;
 }
 
-/* %NAME: TYPE of [ELEMENTS]; the type may be left out where it can be inferred. */
+/* %NAME: TYPE of [ELEMENTS], or binds [ELEMENTS]; the type may be left out where it can be
+ * inferred. */
 static bool parse_definition(graph_parser *p, bool typed, value_id *out) {
     type t = {.kind = TYPE_NONE, .rank = -1};
     if (!text_expect(&p->lex, "%")) return false;
@@ -97,7 +98,9 @@ static bool parse_definition(graph_parser *p, bool typed, value_id *out) {
     if (given && !graph_parse_type(p, &t)) return false;
     *out = define(p, name, t);
     if (!*out) return false;
-    return !given || !text_accept(&p->lex, "of") || parse_elements(p, *out);
+    bool binds = given && text_accept(&p->lex, "binds");
+    graph_value(p->g, *out)->binds = binds;
+    return !given || (!binds && !text_accept(&p->lex, "of")) || parse_elements(p, *out);
 }
 
 /* ---- attributes ---- */
@@ -281,10 +284,10 @@ static bool parse_region(graph_parser *p, region_id r) {
 
 /* ---- the whole ---- */
 
-/* dim NAME in LOW..HIGH; no HIGH: unbounded. */
+/* dim NAME in LOW..HIGH up to LIMIT; no HIGH: unbounded. */
 static bool parse_symbol(graph_parser *p) {
     text_lexer *x = &p->lex;
-    dim d;
+    dim d, limit;
     int64_t low, high = DIM_MAX;
     if (!graph_parse_dim(p, &d)) return false;
     if (dim_op_of(p->g->dims, d) != DIM_SYMBOL) return text_fail(x, "a symbol is missing");
@@ -294,6 +297,13 @@ static bool parse_symbol(graph_parser *p) {
     if (low > high || low < -DIM_MAX || high > DIM_MAX)
         return text_fail(x, "the bounds of a symbol make no sense");
     dim_set_bounds(p->g->dims, dim_symbol_of(p->g->dims, d), low, high);
+    if (!text_accept(x, "up")) return true;
+    if (!text_expect(x, "to") || !graph_parse_dim(p, &limit)) return false;
+    bool *used = ARENA_ARRAY(x->memory, bool, dim_symbol_count(p->g->dims) + 1);
+    dim_mark_symbols(p->g->dims, limit, used);
+    for (dim_symbol s = dim_symbol_of(p->g->dims, d); s < dim_symbol_count(p->g->dims); s++)
+        if (used[s]) return text_fail(x, "a limit is made of symbols that are declared before");
+    dim_set_limit(p->g->dims, dim_symbol_of(p->g->dims, d), limit);
     return true;
 }
 

@@ -259,7 +259,7 @@ static void put_definition(printer *p, value_id v) {
     if (!graph_value(p->g, v)->elements) return;
     const dim *e = graph_elements((graph *)p->g, v, &count);
     if (!e) return;
-    put(p, " of [");
+    put(p, graph_value(p->g, v)->binds ? " binds [" : " of [");
     for (size_t i = 0; i < count; i++)
         put(p, "%s%s", i ? ", " : "", dim_text(p->g->dims, p->scratch, e[i]));
     put(p, "]");
@@ -319,6 +319,8 @@ static void put_symbols(printer *p) {
         put(p, "dim %s", dim_text(p->g->dims, p->scratch, dim_from_symbol(p->g->dims, s)));
         put(p, " in %" PRId64 "..", low);
         if (high < DIM_MAX) put(p, "%" PRId64, high);
+        dim limit = dim_symbol_limit(p->g->dims, s);
+        if (limit) put(p, " up to %s", dim_text(p->g->dims, p->scratch, limit));
         put(p, "\n");
     }
 }

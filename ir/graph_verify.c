@@ -10,7 +10,8 @@ typedef struct {
     diag *d;
     const char *stage;
     bool ok;
-    bool *made; /* values that are there at the point reached */
+    bool *made;    /* values that are there at the point reached */
+    bool *defined; /* symbols that have values at the point reached */
 } verifier;
 
 static void complain(verifier *v, node_id n, const char *format, ...)
@@ -48,6 +49,36 @@ static void verify_type(verifier *v, node_id n, value_id id) {
                  val->constant->bytes, (long long)bytes);
 }
 
+/* ---- symbols ---- */
+
+static void define_dims(verifier *v, const type *t) {
+    for (int i = 0; t->kind == TYPE_TENSOR && i < t->rank; i++)
+        if (t->dims[i]) dim_mark_symbols(v->g->dims, t->dims[i], v->defined);
+}
+
+/* The value is there: symbols that it gives their values are, too. */
+static void define_bound(verifier *v, value_id id) {
+    size_t count;
+    const dim *e = graph_value(v->g, id)->binds ? graph_elements((graph *)v->g, id, &count) : NULL;
+    for (size_t i = 0; e && i < count; i++)
+        if (dim_op_of(v->g->dims, e[i]) == DIM_SYMBOL)
+            v->defined[dim_symbol_of(v->g->dims, e[i])] = true;
+}
+
+/* Whether the sizes of a value are known when it is made. */
+static void verify_symbols(verifier *v, node_id n, value_id id) {
+    const graph *g = v->g;
+    const type *t = graph_type(g, id);
+    if (t->kind != TYPE_TENSOR || t->rank < 0) return;
+    bool *used = ARENA_ARRAY(g->memory, bool, dim_symbol_count(g->dims) + 1);
+    for (int i = 0; i < t->rank; i++)
+        if (t->dims[i]) dim_mark_symbols(g->dims, t->dims[i], used);
+    for (dim_symbol s = 0; s < dim_symbol_count(g->dims); s++)
+        if (used[s] && !v->defined[s])
+            complain(v, n, "the size of %s depends on %s, which nothing gives a value",
+                     graph_value(g, id)->name, dim_symbol_name(g->dims, s));
+}
+
 static void verify_region(verifier *v, region_id r);
 
 static void verify_node(verifier *v, region_id r, node_id id) {
@@ -63,8 +94,14 @@ static void verify_node(verifier *v, region_id r, node_id id) {
                 complain(v, id, "a region of the node has another owner");
             verify_region(v, (region_id)n->attrs[i].i);
         }
+    for (uint32_t i = 0; i < n->output_count; i++)
+        if (n->outputs[i]) define_bound(v, n->outputs[i]);
     for (uint32_t i = 0; i < n->output_count; i++) {
         if (!n->outputs[i]) continue;
+        if (n->op->flags & OP_OPEN)
+            define_dims(v, graph_type(v->g, n->outputs[i]));
+        else
+            verify_symbols(v, id, n->outputs[i]);
         if (graph_value(v->g, n->outputs[i])->producer != id)
             complain(v, id, "output %s names another producer",
                      graph_value(v->g, n->outputs[i])->name);
@@ -77,7 +114,11 @@ static void verify_node(verifier *v, region_id r, node_id id) {
 
 static void verify_region(verifier *v, region_id r) {
     const region *reg = graph_region(v->g, r);
-    for (size_t i = 0; i < reg->inputs.count; i++) v->made[reg->inputs.data[i]] = true;
+    for (size_t i = 0; i < reg->inputs.count; i++) {
+        v->made[reg->inputs.data[i]] = true;
+        define_dims(v, graph_type(v->g, reg->inputs.data[i]));
+        define_bound(v, reg->inputs.data[i]);
+    }
     for (size_t i = 0; i < reg->nodes.count; i++) verify_node(v, r, reg->nodes.data[i]);
     for (size_t i = 0; i < reg->outputs.count; i++)
         if (!v->made[reg->outputs.data[i]] && !graph_value(v->g, reg->outputs.data[i])->constant)
@@ -95,8 +136,12 @@ static void verify_region(verifier *v, region_id r) {
 bool graph_verify(const graph *g, diag *d, const char *stage) {
     verifier v = {.g = g, .d = d, .stage = stage, .ok = true};
     v.made = ARENA_ARRAY(g->memory, bool, g->values.count);
-    for (value_id c = 1; c < g->values.count; c++)
-        if (graph_value(g, c)->constant) verify_type(&v, 0, c);
+    v.defined = ARENA_ARRAY(g->memory, bool, dim_symbol_count(g->dims) + 1);
+    for (value_id c = 1; c < g->values.count; c++) {
+        if (!graph_value(g, c)->constant) continue;
+        verify_type(&v, 0, c);
+        define_bound(&v, c);
+    }
     verify_region(&v, GRAPH_MAIN);
     return v.ok;
 }

@@ -17,6 +17,7 @@ typedef struct {
     uint32_t size;       /* nodes */
     uint32_t inputs;     /* of all its nodes: at least what the group will have */
     bool computes;       /* holds more than movements */
+    bool alone;          /* takes nobody in and joins nobody */
 } group_info;
 
 typedef struct {
@@ -206,6 +207,7 @@ static void consider(fuser *f, node_id n) {
         node_id p = v ? graph_value(f->g, v)->producer : 0;
         if (!p || !f->group_of[p] || f->group_of[p] == f->group_of[n]) continue;
         uint32_t from = f->group_of[p], own = f->group_of[n];
+        if (f->info[from].alone || f->info[own].alone) continue;
         if (f->info[from].size + f->info[own].size > MAX_GROUP_NODES) continue;
         if (f->info[from].inputs + f->info[own].inputs > MAX_GROUP_INPUTS) continue;
         if (f->info[from].anchor && f->info[own].anchor) continue;
@@ -289,8 +291,11 @@ static void materialise(fuser *f, uint32_t group) {
 
 /* ---- the pass ---- */
 
-static bool may_group(const node *n) {
-    return is_pointwise(n) || is_movement(n) || is_anchor(n);
+/* What gives a dimension its value must be there before kernels that use the dimension begin. */
+static bool stands_alone(const graph *g, const node *n) {
+    for (uint32_t i = 0; i < n->output_count; i++)
+        if (n->outputs[i] && graph_value(g, n->outputs[i])->binds) return true;
+    return !is_pointwise(n) && !is_movement(n) && !is_anchor(n);
 }
 
 static long fuse_region(fuser *f, region_id region) {
@@ -308,7 +313,6 @@ static long fuse_region(fuser *f, region_id region) {
     f->region = region;
     for (size_t i = 0; i < count; i++) {
         const node *n = graph_node(g, order[i]);
-        if (!may_group(n)) continue;
         f->group_of[order[i]] = order[i];
         f->position[order[i]] = (uint32_t)i;
         f->info[order[i]] = (group_info){.anchor = is_anchor(n) ? order[i] : 0,
@@ -316,7 +320,8 @@ static long fuse_region(fuser *f, region_id region) {
                                          .last = order[i],
                                          .size = 1,
                                          .inputs = n->input_count,
-                                         .computes = !is_movement(n)};
+                                         .computes = !is_movement(n),
+                                         .alone = stands_alone(g, n)};
     }
     for (size_t i = 0; i < count; i++)
         if (f->group_of[order[i]]) consider(f, order[i]);

@@ -286,8 +286,13 @@ static void put_loop(entry_writer *w, const program_step *s) {
 }
 
 static void put_symbol(entry_writer *w, const program_step *s) {
-    line(w, "memcpy(&s%" PRIu32 ", %s, 8);", s->symbol, address(w, s->args[0]));
+    dim limit = dim_symbol_limit(w->p->dims, s->symbol);
+    line(w, "memcpy(&s%" PRIu32 ", (const char *)%s + %" PRIu32 ", 8);", s->symbol,
+         address(w, s->args[0]), s->element * 8);
     line(w, "if (%s) return ONNXCC_ERROR_BAD_SHAPE;", out_of_bounds(w, s->symbol));
+    if (limit)
+        line(w, "if (s%" PRIu32 " > %s) return ONNXCC_ERROR_BAD_SHAPE;", s->symbol,
+             name_dim(w, limit));
 }
 
 static void put_step(entry_writer *w, const program_step *s) {
@@ -321,6 +326,21 @@ static void put_step(entry_writer *w, const program_step *s) {
 
 static void put_steps(entry_writer *w, const program_step *s) {
     for (; s; s = s->next) put_step(w, s);
+}
+
+/* Dimensions of outputs that only the run tells, for callers who want them. */
+static void put_open_outputs(entry_writer *w) {
+    const char **names = package_open_names(w->p, w->a);
+    for (size_t i = 0; i < w->p->outputs.count; i++) {
+        const program_io *io = &w->p->outputs.data[i];
+        if (!io->open) continue;
+        line(w, "if (outputs->%s) {", names[i]);
+        w->indent++;
+        for (int j = 0; j < io->type.rank; j++)
+            line(w, "outputs->%s[%d] = %s;", names[i], j, name_dim(w, io->type.dims[j]));
+        w->indent--;
+        line(w, "}");
+    }
 }
 
 static void find_late(entry_writer *w, const program_step *s) {
@@ -419,6 +439,7 @@ const char *c_entry(const program *p, const char *const *kernels, const bool *co
     check_pointers(&w, false);
     check_arena(&w);
     put_steps(&w, p->steps);
+    put_open_outputs(&w);
     if (w.divides) put_text(&w, &out, division);
     if (w.mods) put_text(&w, &out, modulo);
     if (w.minima) put_text(&w, &out, minimum);

@@ -335,8 +335,8 @@ static LLVMValueRef load_bool(entry_emitter *e, uint32_t buffer) {
     return LLVMBuildICmp(e->m->builder, LLVMIntNE, v, LLVMConstInt(e->m->i8, 0, false), "");
 }
 
-static LLVMValueRef load_word(entry_emitter *e, uint32_t buffer) {
-    return LLVMBuildLoad2(e->m->builder, e->m->i64, entry_address(e, buffer), "");
+static LLVMValueRef load_word(entry_emitter *e, uint32_t buffer, uint32_t element) {
+    return load_field(e, e->m->i64, entry_address(e, buffer), element * sizeof(int64_t));
 }
 
 static void emit_if(entry_emitter *e, const program_step *s) {
@@ -358,7 +358,7 @@ static void emit_if(entry_emitter *e, const program_step *s) {
 static void emit_loop(entry_emitter *e, const program_step *s) {
     emit_module *m = e->m;
     LLVMBuilderRef b = m->builder;
-    LLVMValueRef trips = s->trip_count == UINT32_MAX ? NULL : load_word(e, s->trip_count);
+    LLVMValueRef trips = s->trip_count == UINT32_MAX ? NULL : load_word(e, s->trip_count, 0);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(b), head = new_block(e, "head");
     LLVMBasicBlockRef test = new_block(e, "test"), body = new_block(e, "body");
     LLVMBasicBlockRef after = new_block(e, "after");
@@ -389,8 +389,12 @@ static void emit_loop(entry_emitter *e, const program_step *s) {
 }
 
 static void emit_symbol(entry_emitter *e, const program_step *s) {
-    LLVMValueRef v = load_word(e, s->args[0]);
+    LLVMValueRef v = load_word(e, s->args[0], s->element);
+    dim limit = dim_symbol_limit(e->p->dims, s->symbol);
     check_bounds(e, s->symbol, v);
+    if (limit)
+        fail_if(e, LLVMBuildICmp(e->m->builder, LLVMIntSGT, v, entry_dim(e, limit), ""),
+                ONNXCC_ERROR_BAD_SHAPE);
     LLVMBuildStore(e->m->builder, v, e->symbols[s->symbol]);
     e->serial++;
 }
@@ -422,6 +426,27 @@ static void emit_step(entry_emitter *e, const program_step *s) {
 
 static void emit_steps(entry_emitter *e, const program_step *s) {
     for (; s; s = s->next) emit_step(e, s);
+}
+
+/* Dimensions of outputs that only the run tells, for callers who want them. */
+static void emit_open_outputs(entry_emitter *e) {
+    emit_module *m = e->m;
+    size_t at = e->p->outputs.count;
+    for (size_t i = 0; i < e->p->outputs.count; i++) {
+        const program_io *io = &e->p->outputs.data[i];
+        if (!io->open) continue;
+        LLVMValueRef dims = load_field(e, m->pointer, e->outputs, at++ * sizeof(void *));
+        LLVMBasicBlockRef write = new_block(e, "dims"), after = new_block(e, "after");
+        LLVMBuildCondBr(m->builder, is_null(e, dims), after, write);
+        move_to(e, write);
+        e->serial++;
+        for (int j = 0; j < io->type.rank; j++)
+            LLVMBuildStore(m->builder, entry_dim(e, io->type.dims[j]),
+                           entry_at(e, dims, entry_number(e, j * (int64_t)sizeof(int64_t))));
+        LLVMBuildBr(m->builder, after);
+        move_to(e, after);
+        e->serial++;
+    }
 }
 
 static void find_late(entry_emitter *e, const program_step *s) {
@@ -497,6 +522,7 @@ void emit_entry(emit_module *m, const program *p, const char *const *kernels, co
     LLVMBuildBr(m->builder, steps);
     move_to(&e, steps);
     emit_steps(&e, p->steps);
+    emit_open_outputs(&e);
     LLVMValueRef status = LLVMBuildLoad2(m->builder, m->i32, e.state, "");
     LLVMBuildStore(m->builder, status, e.result);
     LLVMBuildBr(m->builder, e.exit);

@@ -97,9 +97,11 @@ static bool is_array(const graph_port *port) {
     return port->kind == TYPE_SEQUENCE || port->list;
 }
 
-/* The names of all tensors, inputs first; behind them those of the arrays that ports are. */
+/* The names of all tensors, inputs first; behind them those of the arrays that ports are,
+ * then what receives the dimensions of each output. */
 static const char **all_names(const program *g, arena *a) {
-    size_t most = g->inputs.count + g->outputs.count + g->input_ports.count + g->output_ports.count;
+    size_t most = g->inputs.count + 2 * g->outputs.count + g->input_ports.count +
+                  g->output_ports.count;
     const char **wanted = ARENA_ARRAY(a, const char *, most + 1);
     size_t count = 0;
     for (size_t i = 0; i < g->inputs.count; i++) wanted[count++] = g->inputs.data[i].name;
@@ -107,9 +109,12 @@ static const char **all_names(const program *g, arena *a) {
     for (size_t i = 0; i < g->input_ports.count; i++) wanted[count++] = g->input_ports.data[i].name;
     for (size_t i = 0; i < g->output_ports.count; i++)
         wanted[count++] = g->output_ports.data[i].name;
+    size_t named = count;
+    for (size_t i = 0; i < g->outputs.count; i++)
+        wanted[count++] = arena_printf(a, "%.50s_dims", g->outputs.data[i].name);
     /* Tensors that are ports of their own have the port's name. */
     size_t tensors = g->inputs.count + g->outputs.count;
-    for (size_t i = tensors; i < count; i++) {
+    for (size_t i = tensors; i < named; i++) {
         size_t at = i - tensors;
         const graph_port *port = at < g->input_ports.count
                                      ? &g->input_ports.data[at]
@@ -141,6 +146,14 @@ void package_tensor_members(const program *g, arena *a, const char ***inputs,
     name_members(a, g->input_ports.data, g->input_ports.count, arrays, *inputs);
     name_members(a, g->output_ports.data, g->output_ports.count, arrays + g->input_ports.count,
                  *outputs);
+}
+
+const char **package_open_names(const program *g, arena *a) {
+    const char **names = all_names(g, a) + g->inputs.count + g->outputs.count +
+                         g->input_ports.count + g->output_ports.count;
+    for (size_t i = 0; i < g->outputs.count; i++)
+        if (!g->outputs.data[i].open) names[i] = NULL;
+    return names;
 }
 
 /* ---- expressions ---- */
@@ -189,12 +202,14 @@ static void put_tensor(writer *w, const program_io *io, const char *name) {
     put(w, "/* %s: %s[", safe(w, io->name), dtype_name(io->type.dtype));
     for (int i = 0; i < io->type.rank; i++)
         put(w, "%s%s", i ? ", " : "", safe(w, dim_text(g->dims, w->a, io->type.dims[i])));
-    put(w, "], row-major */\n#define %s_%s_RANK %d\n", w->upper, upper, io->type.rank);
+    put(w, "], row-major%s */\n#define %s_%s_RANK %d\n",
+        io->open ? "; how large it is the run tells, its bytes are the most" : "", w->upper, upper,
+        io->type.rank);
     for (int i = 0; i < io->type.rank; i++)
         if (dim_is_const(g->dims, io->type.dims[i], NULL))
             put(w, "#define %s_%s_DIM_%d %" PRId64 "\n", w->upper, upper, i,
                 dim_value(g->dims, io->type.dims[i]));
-    dim bytes = g->buffers.data[io->buffer].bytes;
+    dim bytes = io->largest ? io->largest_bytes : g->buffers.data[io->buffer].bytes;
     if (dim_is_const(g->dims, bytes, NULL))
         put(w, "#define %s_%s_BYTES %" PRId64 "\n", w->upper, upper, dim_value(g->dims, bytes));
 }
@@ -235,6 +250,11 @@ static void put_struct(writer *w, bool input) {
     }
     if (!tensors) put(w, "    %svoid *unused;\n", constant);
     if (input && has_symbols(w)) put(w, "    %s_dims dims;\n", g->name);
+    const char **open = package_open_names(g, w->a);
+    for (size_t i = 0; !input && i < g->outputs.count; i++)
+        if (open[i])
+            put(w, "    int64_t *%s; /* NULL, or where the run writes the dimensions of %s */\n",
+                open[i], w->outputs[i]);
     put(w, "} %s_%s;\n\n", g->name, input ? "inputs" : "outputs");
 }
 
@@ -304,14 +324,20 @@ static void put_functions(writer *w) {
     for (size_t i = 0; i < g->outputs.count; i++) {
         const program_io *io = &g->outputs.data[i];
         put(w,
-            "/* Shape of output %s; returns its number of elements. */\nstatic inline int64_t "
+            "/* %s of output %s; returns its number of elements. */\nstatic inline int64_t "
             "%s_shape_of_%s(const %s_dims *dims, int64_t *shape) {\n"
             "    int64_t count = 1;\n    (void)dims;\n    (void)shape;\n",
-            safe(w, io->name), g->name, w->outputs[i], g->name);
+            io->open ? "The largest shape" : "Shape", safe(w, io->name), g->name, w->outputs[i],
+            g->name);
         for (int j = 0; j < io->type.rank; j++)
             put(w, "    shape[%d] = %s;\n    count *= shape[%d];\n", j,
-                expression(w, io->type.dims[j]), j);
+                expression(w, io->largest[j]), j);
         put(w, "    return count;\n}\n\n");
+        if (!io->open) continue;
+        put(w,
+            "/* The most bytes that output %s takes. */\nstatic inline size_t "
+            "%s_bytes_of_%s(const %s_dims *dims) {\n    (void)dims;\n    return (size_t)%s;\n}\n\n",
+            safe(w, io->name), g->name, w->outputs[i], g->name, expression(w, io->largest_bytes));
     }
 }
 

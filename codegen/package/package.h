@@ -36,4 +36,8 @@ void package_tensor_names(const program *g, arena *a, const char ***inputs, cons
 void package_tensor_members(const program *g, arena *a, const char ***inputs,
                             const char ***outputs);
 
+/* By output: the member of NAME_outputs that points to where its dimensions go; NULL for outputs
+ * whose dimensions the caller knows. */
+const char **package_open_names(const program *g, arena *a);
+
 #endif

@@ -32,6 +32,7 @@
     X(resize)                                                                                      \
     X(roi)                                                                                         \
     X(sample)                                                                                      \
+    X(select)                                                                                      \
     X(sequence)                                                                                    \
     X(state)                                                                                       \
     X(softmax)                                                                                     \

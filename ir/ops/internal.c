@@ -43,7 +43,15 @@ static loop_expr element_reorder(lower *l, node_id n, uint32_t output, const loo
     return lower_read(l, graph_input(lower_graph(l), n, 0), index);
 }
 
+/* The first elements of a vector, under another shape; whoever makes the node says which. */
+static bool infer_front(graph *g, node_id n) {
+    const type *y = graph_type(g, graph_output(g, n, 0));
+    return kit_need(g, n, 0, 1, 1) &&
+           (y->kind == TYPE_TENSOR || op_error(g, n, NULL, "the result has no type"));
+}
+
 const op_def ops_internal[] = {
+    {.domain = OP_INTERNAL, .name = "Front", .flags = OP_OPAQUE, .infer = infer_front},
     {.domain = OP_INTERNAL,
      .name = "Linear",
      .flags = OP_ANCHOR,

@@ -116,6 +116,38 @@ dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const
     return dim_fresh_symbol(g->dims, stem, 0, DIM_MAX);
 }
 
+/* Symbols that dimensions of the model's inputs hold: the caller passes them. */
+static bool is_from_caller(graph *g, dim_symbol s) {
+    const region *main = graph_region(g, GRAPH_MAIN);
+    bool *used = ARENA_ARRAY(g->memory, bool, dim_symbol_count(g->dims) + 1);
+    for (size_t i = 0; i < main->inputs.count; i++) {
+        const type *t = graph_type(g, main->inputs.data[i]);
+        for (int a = 0; t->kind == TYPE_TENSOR && a < t->rank; a++)
+            dim_mark_symbols(g->dims, t->dims[a], used);
+    }
+    return used[s];
+}
+
+dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim limit) {
+    value_id v = graph_output(g, n, output);
+    const char *name = v ? graph_value(g, v)->name : "size";
+    dim d = DIM_NONE;
+    if (v && graph_type(g, v)->kind == TYPE_TENSOR && graph_type(g, v)->rank == rank)
+        d = graph_type(g, v)->dims[axis];
+    if (d && dim_is_const(g->dims, d, NULL)) return d;
+    bool symbol = d && dim_op_of(g->dims, d) == DIM_SYMBOL;
+    if (symbol && is_from_caller(g, dim_symbol_of(g->dims, d))) return d;
+    if (!symbol)
+        d = dim_fresh_symbol(g->dims, arena_printf(g->memory, "%s_dim_%d", name, axis), 0, DIM_MAX);
+    dim_symbol s = dim_symbol_of(g->dims, d);
+    int64_t low, high;
+    dim_symbol_bounds(g->dims, s, &low, &high);
+    /* A model declares sizes as if they were one at least. */
+    if (low == 1 && high == DIM_MAX) dim_set_bounds(g->dims, s, 0, DIM_MAX);
+    if (limit && !dim_symbol_limit(g->dims, s)) dim_set_limit(g->dims, s, limit);
+    return d;
+}
+
 bool kit_set_declared(graph *g, node_id n, dtype t, const char *what) {
     type declared = *graph_type(g, graph_output(g, n, 0));
     if (declared.kind != TYPE_TENSOR || declared.rank < 0)
@@ -150,6 +182,31 @@ void kit_replace(graph *g, value_id old, value_id made) {
     const char *name = graph_value(g, made)->name;
     graph_value(g, made)->name = graph_value(g, old)->name;
     graph_value(g, old)->name = name;
+}
+
+void kit_replace_told(graph *g, value_id old, value_id made) {
+    const type *from = graph_type(g, old), *to = graph_type(g, made);
+    dim *with = ARENA_ARRAY(g->memory, dim, dim_symbol_count(g->dims) + 1);
+    for (int i = 0; i < to->rank && i < from->rank; i++)
+        if (from->dims[i] != to->dims[i] && dim_op_of(g->dims, to->dims[i]) == DIM_SYMBOL)
+            with[dim_symbol_of(g->dims, to->dims[i])] = from->dims[i];
+    graph_substitute(g, with);
+    kit_replace(g, old, made);
+}
+
+void kit_build_internal(graph *g, node_id n, const char *op, uint32_t input_count,
+                        const value_id *inputs, uint32_t output_count, const type *types,
+                        value_id *outputs, uint32_t attr_count, const attr *attrs) {
+    for (uint32_t i = 0; i < output_count; i++) outputs[i] = graph_add_value(g, NULL, types[i]);
+    graph_add_node(g, graph_node(g, n)->region, n, op_find(OP_INTERNAL, op), graph_node(g, n)->name,
+                   input_count, inputs, output_count, outputs, attr_count, attrs);
+}
+
+value_id kit_build_front(graph *g, node_id n, value_id flat, value_id count, type t) {
+    const value_id inputs[] = {flat, count};
+    value_id out;
+    kit_build_internal(g, n, "Front", 2, inputs, 1, &t, &out, 0, NULL);
+    return out;
 }
 
 value_id kit_ints(graph *g, const int64_t *data, int64_t count) {

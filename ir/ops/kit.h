@@ -27,6 +27,10 @@ dim kit_dim(graph *g, int64_t value);
 /* Dimension `axis` of an output whose size only the data say: the one that its value has already
  * (declared, or from an earlier inference) if that has `rank` axes, else a new symbol. */
 dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const char *stem);
+/* Dimension `axis` of an output of `rank` axes whose size the data tell: what the model declares
+ * for it (the run checks it), else a symbol that is at most `limit` (DIM_NONE: the user has to give
+ * a bound). Whatever computes the size must bind it (graph.h: value.binds). */
+dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim limit);
 /* Gives output 0 the element type t and the dimensions that the model declares for it, for want of
  * a known input `what`; false and a diagnostic if it declares none. */
 bool kit_set_declared(graph *g, node_id n, dtype t, const char *what);
@@ -36,6 +40,17 @@ bool kit_positive_ints(graph *g, node_id n, const char *name, int count, int64_t
 /* ---- expanding ---- */
 /* Makes `made` take over from `old`: its uses and its name. */
 void kit_replace(graph *g, value_id old, value_id made);
+/* As kit_replace, where the dimensions of `made` are symbols that the data tell: they become those
+ * of `old`. */
+void kit_replace_told(graph *g, value_id old, value_id made);
+/* A node of the domain of operators that only the compiler makes, put before node n, its results'
+ * types given; its results go to `outputs`. */
+void kit_build_internal(graph *g, node_id n, const char *op, uint32_t input_count,
+                        const value_id *inputs, uint32_t output_count, const type *types,
+                        value_id *outputs, uint32_t attr_count, const attr *attrs);
+/* The first elements of `flat` as a tensor of another type; `count` (i64 scalar or vector) tells
+ * the symbols in its dimensions. */
+value_id kit_build_front(graph *g, node_id n, value_id flat, value_id count, type t);
 /* The result of an operator of the standard with one output, put before node n; 0 (and a
  * diagnostic) if that fails or an input is 0. */
 value_id kit_build(graph *g, node_id n, const char *op, uint32_t input_count,

@@ -43,7 +43,11 @@ static uint32_t add_io(fixture *f, bool input, dtype t, dim elements) {
     uint32_t b = add_buffer(f, input ? PLACE_INPUT : PLACE_OUTPUT, index, bytes, 0);
     dim *dims = ARENA_ARRAY(f->memory, dim, 1);
     *dims = elements;
-    program_io io = {.name = "io", .type = type_tensor(t, 1, dims), .buffer = b};
+    program_io io = {.name = "io",
+                     .type = type_tensor(t, 1, dims),
+                     .buffer = b,
+                     .largest = dims,
+                     .largest_bytes = bytes};
     if (input)
         list_push(f->memory, &f->p->inputs, io);
     else

@@ -30,8 +30,8 @@ class Cases:
         self.onnxcc, self.folder, self.names, self.options = onnxcc, tempfile.mkdtemp(), [], options
 
     def add(self, name, nodes, inputs, outputs, constants=None, expected=None, opset=20, dims=None):
-        """`outputs` maps names to results, or to None where the reference evaluator computes them; `dims` inputs to
-        the sizes that the model declares, where these are symbols."""
+        """`outputs` maps names to results, or to None where the reference evaluator computes them. `dims` are those that
+        inputs and outputs declare, where they are not the inputs' own and none."""
         initializers = [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()]
         untyped = [onnx.ValueInfoProto(name=k) for k in outputs]
         typed = [value_info(k, v, dims=(dims or {}).get(k)) for k, v in inputs.items()]
@@ -41,9 +41,9 @@ class Cases:
             expected = [np.asarray(v) for v in ReferenceEvaluator(model).run(None, inputs)]
         expected = [v.astype(object) if v.dtype.kind in "US" else v for v in expected]
         for info, array in zip(graph.output, expected):
-            info.CopyFrom(value_info(info.name, array, shape=False))
-        del model.graph.output[:]
-        model.graph.output.extend(graph.output)
+            own = (dims or {}).get(info.name)
+            info.CopyFrom(value_info(info.name, array, shape=own is not None, dims=own))
+        model.graph.CopyFrom(graph)
         data = f"{self.folder}/{name}/test_data_set_0"
         os.makedirs(data)
         onnx.save(model, f"{self.folder}/{name}/model.onnx")

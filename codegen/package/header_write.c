@@ -100,8 +100,8 @@ static bool is_array(const graph_port *port) {
 /* The names of all tensors, inputs first; behind them those of the arrays that ports are,
  * then what receives the dimensions of each output. */
 static const char **all_names(const program *g, arena *a) {
-    size_t most = g->inputs.count + 2 * g->outputs.count + g->input_ports.count +
-                  g->output_ports.count;
+    size_t most =
+        g->inputs.count + 2 * g->outputs.count + g->input_ports.count + g->output_ports.count;
     const char **wanted = ARENA_ARRAY(a, const char *, most + 1);
     size_t count = 0;
     for (size_t i = 0; i < g->inputs.count; i++) wanted[count++] = g->inputs.data[i].name;

@@ -17,13 +17,6 @@ value_id contrib_unsqueezed(graph *g, node_id n, value_id v, int64_t count, cons
     return kit_build2(g, n, "Unsqueeze", v, kit_ints(g, axes, count));
 }
 
-value_id contrib_range(graph *g, node_id n, value_id v, int64_t axis) {
-    const int64_t zero = 0;
-    value_id size = kit_build2(g, n, "Squeeze", spell_size(g, n, v, axis), kit_ints(g, &zero, 1));
-    value_id inputs[] = {spell_number(g, DTYPE_I64, 0), size, spell_number(g, DTYPE_I64, 1)};
-    return kit_build(g, n, "Range", 3, inputs, 0, NULL);
-}
-
 bool contrib_attend(graph *g, node_id n, const contrib_operands *o, value_id *made) {
     const node nd = *graph_node(g, n);
     double scale = node_attr_float(&nd, "scale", 0);
@@ -62,7 +55,7 @@ static value_id visible_keys(graph *g, node_id n, value_id mask, value_id keys, 
                  dim_text(g->dims, g->memory, t.dims[0]));
         return 0;
     }
-    value_id at = kit_build_cast(g, n, contrib_range(g, n, keys, 2), t.dtype);
+    value_id at = kit_build_cast(g, n, spell_range(g, n, keys, 2), t.dtype);
     value_id end = is_length ? mask : kit_build_slice(g, n, mask, 0, 0, size);
     value_id seen = kit_build2(g, n, "Less", at, contrib_unsqueezed(g, n, end, 1, column));
     if (!is_length && length == 2 * size) {
@@ -281,7 +274,7 @@ value_id contrib_rotate(graph *g, node_id n, value_id x, value_id cosine, value_
 static value_id row_positions(graph *g, node_id n, value_id x, value_id positions) {
     const type t = *graph_type(g, x), p = *graph_type(g, positions);
     if (p.rank == 2) return positions;
-    value_id rows = kit_build2(g, n, "Add", contrib_range(g, n, x, t.rank == 3 ? 1 : 2), positions);
+    value_id rows = kit_build2(g, n, "Add", spell_range(g, n, x, t.rank == 3 ? 1 : 2), positions);
     value_id shape[] = {spell_size(g, n, x, 0), spell_size(g, n, rows, 0)};
     return kit_build2(g, n, "Expand", rows, spell_concat(g, n, 0, 2, shape));
 }

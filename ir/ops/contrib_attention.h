@@ -18,8 +18,6 @@ bool contrib_attend(graph *g, node_id n, const contrib_operands *o, value_id *ma
 /* [batch, sequence, heads * size] as [batch, heads, sequence, size]. */
 value_id contrib_split_heads(graph *g, node_id n, value_id v, int64_t heads);
 value_id contrib_unsqueezed(graph *g, node_id n, value_id v, int64_t count, const int64_t *axes);
-/* 0, 1, ... up to the size of an axis of v, as i64. */
-value_id contrib_range(graph *g, node_id n, value_id v, int64_t axis);
 /* Pairs of x [batch, heads, sequence, size] turned by the angles of their positions [batch,
  * sequence]. */
 value_id contrib_rotate(graph *g, node_id n, value_id x, value_id cosine, value_id sine,

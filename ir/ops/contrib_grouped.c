@@ -106,7 +106,7 @@ static bool read_lengths(graph *g, node_id n, value_id q, lengths *out) {
                            spell_number(g, DTYPE_I64, 0));
     if (!out->past) return false;
     out->positions = kit_build2(g, n, "Add", contrib_unsqueezed(g, n, out->past, 1, column),
-                                contrib_range(g, n, q, 2));
+                                spell_range(g, n, q, 2));
     return out->positions != 0;
 }
 
@@ -115,7 +115,7 @@ static value_id visible(graph *g, node_id n, const lengths *at, value_id keys) {
     const node nd = *graph_node(g, n);
     const int64_t of_query[] = {1, 3}, of_batch[] = {1, 2, 3};
     int64_t window = node_attr_int(&nd, "local_window_size", -1);
-    value_id key = contrib_range(g, n, keys, 2);
+    value_id key = spell_range(g, n, keys, 2);
     value_id position = contrib_unsqueezed(g, n, at->positions, 2, of_query);
     if (!node_attr_int(&nd, "causal", 1))
         return kit_build2(g, n, "Less", key, contrib_unsqueezed(g, n, at->total, 3, of_batch));

@@ -7,6 +7,7 @@
     X(contrib_fused)                                                                               \
     X(contrib_grouped)                                                                             \
     X(contrib_norm)                                                                                \
+    X(contrib_other)                                                                               \
     X(contrib_quant)                                                                               \
     X(control)                                                                                     \
     X(convolution)                                                                                 \

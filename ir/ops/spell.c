@@ -84,6 +84,13 @@ value_id spell_size(graph *g, node_id n, value_id v, int64_t axis) {
     return kit_build(g, n, "Shape", 1, &v, axis == -1 ? 1 : 2, range);
 }
 
+value_id spell_range(graph *g, node_id n, value_id v, int64_t axis) {
+    const int64_t zero = 0;
+    value_id size = kit_build2(g, n, "Squeeze", spell_size(g, n, v, axis), kit_ints(g, &zero, 1));
+    value_id inputs[] = {spell_number(g, DTYPE_I64, 0), size, spell_number(g, DTYPE_I64, 1)};
+    return kit_build(g, n, "Range", 3, inputs, 0, NULL);
+}
+
 value_id spell_concat(graph *g, node_id n, int64_t axis, uint32_t count, const value_id *parts) {
     attr a = attr_int("axis", axis);
     return kit_build(g, n, "Concat", count, parts, 1, &a);

@@ -35,6 +35,8 @@ value_id spell_scaled(graph *g, node_id n, value_id x, double factor);
 value_id spell_sum(graph *g, node_id n, value_id x, value_id y);
 /* The size of axis `axis` of v, as an i64 tensor of one element. */
 value_id spell_size(graph *g, node_id n, value_id v, int64_t axis);
+/* 0, 1, ... up to the size of an axis of v, as i64. */
+value_id spell_range(graph *g, node_id n, value_id v, int64_t axis);
 /* Joins tensors along an axis. */
 value_id spell_concat(graph *g, node_id n, int64_t axis, uint32_t count, const value_id *parts);
 /* Reshapes to a shape given by `count` parts, of one i64 element each. */

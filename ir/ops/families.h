@@ -22,6 +22,8 @@
     X(internal)                                                                                    \
     X(loss)                                                                                        \
     X(matmul)                                                                                      \
+    X(ml)                                                                                          \
+    X(ml_numeric)                                                                                  \
     X(movement)                                                                                    \
     X(normalization)                                                                               \
     X(order)                                                                                       \

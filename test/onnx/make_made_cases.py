@@ -1,4 +1,5 @@
-"""make_made_cases.py OUT: write test folders for operators that have no official case; ONNX Runtime computes the results.
+"""make_made_cases.py OUT: write test folders for operators that have no official case; ONNX Runtime computes the results,
+or the reference of the onnx package where the two differ.
 
 A table of rows, module made_FAMILY.py beside this one, gives the operator, its inputs and its attributes; the numbers come
 from a generator seeded by the case's name. A case that ONNX Runtime computes with less than 32 bits has a tolerance of its
@@ -16,6 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ORT_OPSET = 21
@@ -32,10 +34,12 @@ class Row:
     outputs: object = 1  # how many, or their names: "y0 _ y1" leaves one out
     weights: tuple = ()  # numbers of the inputs that are initializers
     domain: str = "com.microsoft"
+    version: int = 1  # of the domain
     opset: int = ORT_OPSET  # of the standard's domain
     symbolic: bool = False  # every dimension of an input is a symbol
     types: dict = field(default_factory=dict)  # of outputs, where ONNX Runtime cannot tell
     tolerance: tuple = None  # relative, absolute
+    reference: bool = False  # the onnx package's reference computes the results
     spelt: tuple = ()  # nodes that mean the same, from x0, x1.. to y0, where ONNX Runtime cannot run the node
 
 
@@ -63,11 +67,13 @@ def build(row, arrays, spelt=False):
     for declared in graph.output:
         if declared.name in row.types:
             declared.type.tensor_type.elem_type = row.types[declared.name]
-    opsets = [helper.make_opsetid("", row.opset)] + ([helper.make_opsetid(row.domain, 1)] if row.domain else [])
+    opsets = [helper.make_opsetid("", row.opset)] + ([helper.make_opsetid(row.domain, row.version)] if row.domain else [])
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
-def compute(model, feeds):
+def compute(model, feeds, reference):
+    if reference:
+        return ReferenceEvaluator(model).run(None, feeds)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
@@ -82,9 +88,9 @@ def write(out, row):
     model = build(row, arrays)
     feeds = {i.name: arrays[int(i.name[1:])] for i in model.graph.input}
     try:
-        results = compute(build(row, arrays, spelt=bool(row.spelt)), feeds)
+        results = compute(build(row, arrays, spelt=bool(row.spelt)), feeds, row.reference)
     except Exception as error:
-        raise SystemExit(f"{name}: ONNX Runtime says {error}") from error
+        raise SystemExit(f"{name}: {error}") from error
     for declared, array in zip(model.graph.output, results):
         shape = [None] * array.ndim if row.symbolic else array.shape
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)

@@ -1,0 +1,80 @@
+"""made_ml.py: the operators of ai.onnx.ml that have no official case."""
+import numpy as np
+from make_made_cases import Row
+
+ML = dict(domain="ai.onnx.ml")
+F32, F64, I32, I64 = np.float32, np.float64, np.int32, np.int64
+SHORT = {F32: "f32", F64: "f64", I32: "i32", I64: "i64"}
+TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+
+
+def numbers(shape, dtype=F32, low=-4, high=4):
+    if np.issubdtype(dtype, np.integer):
+        return lambda r: [r.integers(low, high, shape).astype(dtype)]
+    return lambda r: [r.uniform(low, high, shape).astype(dtype)]
+
+
+def floats(*values):
+    return [float(v) for v in values]
+
+
+def features():
+    for t in (F32, F64, I32, I64):
+        yield Row("Scaler", SHORT[t], numbers((5, 3), t), dict(offset=floats(1, -2, 0.5), scale=floats(2, 3, -0.25)), **ML)
+        yield Row("Scaler", f"{SHORT[t]}_one", numbers((5, 3), t), dict(offset=floats(1.5), scale=floats(0.5)), **ML)
+        for norm in ("MAX", "L1", "L2"):
+            # ONNX Runtime divides by the largest number, the reference by the largest magnitude.
+            low = 0 if norm == "MAX" else -4
+            yield Row("Normalizer", f"{SHORT[t]}_{norm}", numbers((6, 4), t, low=low), dict(norm=norm), **ML)
+        yield Row("FeatureVectorizer", f"{SHORT[t]}", lambda r, t=t: numbers((4, 3), t)(r) + numbers((4, 2), t)(r),
+                  dict(inputdimensions=[3, 2]), **ML)
+        yield Row("FeatureVectorizer", f"{SHORT[t]}_cut", lambda r, t=t: numbers((4, 3), t)(r) + numbers((4, 2), t)(r),
+                  dict(inputdimensions=[2, 4]), **ML)
+    yield Row("Binarizer", "f32", numbers((3, 4, 5)), dict(threshold=0.5), symbolic=True, **ML)
+
+    def holes(t, hole):
+        return lambda r: [np.where(r.random((6, 4)) < 0.3, hole, r.uniform(-4, 4, (6, 4))).astype(t)]
+
+    for values in (floats(1, 2, 3, 4), floats(7.5)):
+        for t in (F32, F64):
+            name = f"{SHORT[t]}_{len(values)}"
+            if t == F32:
+                yield Row("Imputer", f"{name}_nan", holes(t, np.nan),
+                          dict(imputed_value_floats=values, replaced_value_float=float("nan")), **ML)
+                yield Row("Imputer", name, holes(t, -1), dict(imputed_value_floats=values, replaced_value_float=-1.0), **ML)
+    yield Row("Imputer", "i64", holes(I64, -2), dict(imputed_value_int64s=[5, 6, 7, 8], replaced_value_int64=-2), **ML)
+    for t in (F32, F64, I32, I64):
+        for name, index in (("row", [[2, 0, 2]]), ("vector", [1, 3])):
+            pick = lambda r, t=t, index=index: [*numbers((5, 4), t)(r), np.array(index, I64)]  # noqa: E731
+            yield Row("ArrayFeatureExtractor", f"{SHORT[t]}_{name}", pick, **ML)
+
+
+def linear():
+    r = np.random.default_rng(7)
+    weights = r.uniform(-1, 1, 12)
+    for t in (F32, F64, I32, I64):
+        if t == F32:
+            for targets in (1, 2, 3):
+                attributes = dict(coefficients=floats(*weights[: 4 * targets]), intercepts=floats(*weights[:targets]),
+                                  targets=targets)
+                yield Row("LinearRegressor", f"{SHORT[t]}_{targets}", numbers((5, 4), t), attributes, symbolic=False, **ML)
+        for transform in TRANSFORMS:
+            # ONNX Runtime has no model of one class, and its second class differs from the reference.
+            for classes in (1, 2, 3) if t == F32 else (3,):
+                if transform == "PROBIT" and (classes != 3 or t in (I32, I64)):
+                    continue  # probabilities alone have a probit
+                labels = [3, 5, 7][:classes] if classes > 1 else [1]
+                rows = 1 if classes == 2 else classes
+                attributes = dict(coefficients=floats(*weights[: 4 * rows]), intercepts=floats(*weights[:rows]),
+                                  post_transform=transform, classlabels_ints=labels)
+                low, high = (-0.1, 0.1) if transform == "PROBIT" else (-4, 4)
+                yield Row("LinearClassifier", f"{SHORT[t]}_{transform.lower()}_{classes}", numbers((9, 4), t, low, high),
+                          attributes, outputs=2, reference=classes < 3, **ML)
+    attributes = dict(coefficients=floats(*weights), intercepts=floats(*weights[:3]))
+    yield Row("LinearClassifier", "strings", numbers((9, 4)), dict(classlabels_strings=["no", "perhaps", "yes"], **attributes),
+              outputs=2, **ML)
+
+
+def rows():
+    yield from features()
+    yield from linear()

@@ -100,9 +100,31 @@ typedef struct {
     double
         load_cycles[64]; /* two a cycle from L1; a vector of a panel that only L2 holds takes two */
     int loads;
-    double steps; /* reduction steps a tile */
-    int budget;   /* vector accumulators that the registers hold */
+    double steps;  /* reduction steps a tile */
+    int budget;    /* vector accumulators at most */
+    int registers; /* of the machine */
 } tile_search;
+
+/* Loads of one reduction step that the tile's size multiplies. */
+static double loads_of(const tile_search *t, const int64_t *size, int load) {
+    double n = 1;
+    for (int j = 0; j < t->count; j++)
+        if (t->depends[load][j]) n *= (double)size[j];
+    return n;
+}
+
+/* Whether the registers hold the accumulators and the operands of one step, of which those of the
+ * largest group pass one at a time. */
+static bool fits_registers(const tile_search *t, const int64_t *size) {
+    double accumulators = 1, operands = 1, largest = 0;
+    for (int j = 0; j < t->count; j++) accumulators *= (double)size[j];
+    for (int i = 0; i < t->loads; i++) {
+        double n = loads_of(t, size, i);
+        operands += n;
+        if (n > largest) largest = n;
+    }
+    return accumulators + operands - largest <= t->registers;
+}
 
 /* Cycles of one reduction step of a tile: multiply-adds at one a cycle, or what the loads and the
  * latency of the accumulators allow. Of two tiles of one cost the one with fewer loads is better.
@@ -111,9 +133,7 @@ static double step_cost(const tile_search *t, const int64_t *size) {
     double fmas = 1, loads = 0, cycles = 0;
     for (int j = 0; j < t->count; j++) fmas *= (double)size[j];
     for (int i = 0; i < t->loads; i++) {
-        double n = 1;
-        for (int j = 0; j < t->count; j++)
-            if (t->depends[i][j]) n *= (double)size[j];
+        double n = loads_of(t, size, i);
         loads += n;
         cycles += n * t->load_cycles[i];
     }
@@ -143,6 +163,7 @@ static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t u
                         int64_t *best_size, int cut) {
     enum { MAX_CUT_AXES = 3 };
     if (axis == t->count) {
+        if (used > 1 && !fits_registers(t, size)) return;
         double cost = tiling_cost(t, size, 0, 1);
         if (cost < *best * 0.999) {
             *best = cost;
@@ -420,7 +441,8 @@ static int64_t tile_vectors(const cut_nest *c) {
 
 static void choose_reduction_tile(cut_nest *c) {
     tile_search t = {.count = c->count, .steps = body_steps(c->s->k, c->body)};
-    t.budget = c->s->m->vector_registers >= 32 ? 28 : 12;
+    t.registers = c->s->m->vector_registers;
+    t.budget = t.registers >= 32 ? 28 : 12;
     memcpy(t.axes, c->axes, sizeof c->axes);
     describe_loads(c, &t, c->body);
     choose_tile(&t);

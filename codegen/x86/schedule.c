@@ -24,6 +24,7 @@ typedef struct {
     int64_t constant;  /* the extent, or -1 */
     int64_t tile;      /* largest tile size */
     bool vector_outer; /* counts vectors of the vector axis */
+    uint64_t moves;    /* loads of the innermost statements that move with it, one bit each */
 } cut_axis;
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -90,12 +91,11 @@ static vector_fit fit_of(scheduler *s, const loop_access *a, size_t count, loop_
 
 /* ---- register tiles ---- */
 
-enum { MAX_CUT = TRANSFORM_MAX_AXES + 1 };
+enum { MAX_CUT = TRANSFORM_MAX_AXES + 1, MAX_CUT_AXES = 3, MAX_UNROLL = 25 };
 
 typedef struct {
     cut_axis axes[MAX_CUT];
     int count;
-    bool depends[64][MAX_CUT]; /* load i of the innermost statements moves with axis j */
     bool vector_load[64];
     double
         load_cycles[64]; /* two a cycle from L1; a vector of a panel that only L2 holds takes two */
@@ -109,21 +109,69 @@ typedef struct {
 static double loads_of(const tile_search *t, const int64_t *size, int load) {
     double n = 1;
     for (int j = 0; j < t->count; j++)
-        if (t->depends[load][j]) n *= (double)size[j];
+        if (t->axes[j].moves >> load & 1) n *= (double)size[j];
     return n;
 }
 
-/* Whether the registers hold the accumulators and the operands of one step, of which those of the
- * largest group pass one at a time. */
-static bool fits_registers(const tile_search *t, const int64_t *size) {
-    double accumulators = 1, operands = 1, largest = 0;
-    for (int j = 0; j < t->count; j++) accumulators *= (double)size[j];
-    for (int i = 0; i < t->loads; i++) {
-        double n = loads_of(t, size, i);
-        operands += n;
-        if (n > largest) largest = n;
+/* An axis of a tile that is longer than one. */
+typedef struct {
+    uint64_t moves;
+    int64_t size;
+    int axis;
+} tile_side;
+
+/* Registers that operands need if the sides run in this order, the first outermost: what moves with
+ * the outer sides alone passes through one of them, the rest stays for the whole step. */
+static int64_t held_operands(const tile_side *sides, int count, int loads) {
+    int64_t held = 0;
+    for (int i = 0; i < loads; i++) {
+        int64_t n = 1;
+        bool inside = false;
+        for (int j = 0; j < count; j++) {
+            if (!(sides[j].moves >> i & 1))
+                inside = true;
+            else if (inside)
+                n *= sides[j].size;
+        }
+        if (n > 1) held += n;
     }
-    return accumulators + operands - largest <= t->registers;
+    return held + 1;
+}
+
+static void swap_sides(tile_side *a, tile_side *b) {
+    tile_side t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* Puts the sides from `first` on into the order that holds the fewest operands; returns how many
+ * those are. */
+static int64_t order_sides(tile_side *sides, int first, int count, int loads) {
+    if (first + 1 >= count) return held_operands(sides, count, loads);
+    tile_side best[MAX_CUT_AXES], tried[MAX_CUT_AXES];
+    int64_t least = INT64_MAX;
+    for (int i = first; i < count; i++) {
+        memcpy(tried, sides, (size_t)count * sizeof *sides);
+        swap_sides(&tried[first], &tried[i]);
+        int64_t held = order_sides(tried, first + 1, count, loads);
+        if (held >= least) continue;
+        least = held;
+        memcpy(best, tried, (size_t)count * sizeof *sides);
+    }
+    memcpy(sides, best, (size_t)count * sizeof *sides);
+    return least;
+}
+
+static bool fits_registers(const tile_search *t, const int64_t *size) {
+    tile_side sides[MAX_CUT_AXES];
+    int count = 0;
+    int64_t accumulators = 1;
+    for (int j = 0; j < t->count; j++) {
+        if (size[j] == 1) continue;
+        accumulators *= size[j];
+        sides[count++] = (tile_side){t->axes[j].moves, size[j], j};
+    }
+    return accumulators + order_sides(sides, 0, count, t->loads) <= t->registers;
 }
 
 /* Cycles of one reduction step of a tile: multiply-adds at one a cycle, or what the loads and the
@@ -161,9 +209,8 @@ static double tiling_cost(const tile_search *t, int64_t *size, int axis, double 
 
 static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t used, double *best,
                         int64_t *best_size, int cut) {
-    enum { MAX_CUT_AXES = 3 };
     if (axis == t->count) {
-        if (used > 1 && !fits_registers(t, size)) return;
+        if (!fits_registers(t, size)) return;
         double cost = tiling_cost(t, size, 0, 1);
         if (cost < *best * 0.999) {
             *best = cost;
@@ -211,6 +258,7 @@ typedef struct {
     loop_var lane, tail_lane;
     loop_expr active;
     int64_t unroll;
+    int loads; /* of the innermost statements, as cut_axis.moves counts them */
     tile_axis tile[MAX_CUT + 1];
     bool in_tail;
 } cut_nest;
@@ -245,9 +293,17 @@ static void cut_axis_evenly(cut_nest *c, int axis) {
 static loop_stmt *emit_tile(const cut_nest *c) {
     loop_kernel *k = c->s->k;
     tile_axis tile[MAX_CUT + 1];
-    int n = 0;
-    for (int i = 0; i < c->count; i++)
-        if (!(c->in_tail && c->axes[i].vector_outer)) tile[n++] = c->tile[i];
+    tile_side sides[MAX_CUT_AXES];
+    int n = 0, count = 0;
+    for (int i = 0; i < c->count; i++) {
+        if (c->in_tail && c->axes[i].vector_outer) continue;
+        if (c->tile[i].size > 1 && count < MAX_CUT_AXES)
+            sides[count++] = (tile_side){c->axes[i].moves, c->tile[i].size, i};
+        else
+            tile[n++] = c->tile[i];
+    }
+    order_sides(sides, 0, count, c->loads);
+    for (int i = 0; i < count; i++) tile[n++] = c->tile[sides[i].axis];
     if (c->lanes)
         tile[n++] = (tile_axis){.kind = LOOP_VECTOR,
                                 .size = c->lanes,
@@ -411,7 +467,8 @@ static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
     for (size_t i = 0; i < count && t->loads < 64; i++) {
         if (a[i].store || a[i].depth < depth) continue;
         for (int j = 0; j < c->count; j++)
-            t->depends[t->loads][j] = loop_uses_var(k, a[i].flat, c->axes[j].var);
+            if (loop_uses_var(k, a[i].flat, c->axes[j].var))
+                t->axes[j].moves |= (uint64_t)1 << t->loads;
         bool vector = loop_uses_var(k, a[i].flat, c->lane);
         double panel = t->steps * (double)c->lanes * 4;
         t->load_cycles[t->loads] = vector && panel > (double)c->s->m->l1_bytes / 2 ? 2 : 0.5;
@@ -427,7 +484,8 @@ static void order_axes(cut_nest *c, const tile_search *t) {
     for (int outside = 1; outside >= 0; outside--)
         for (int j = 0; j < c->count; j++) {
             bool weights = false;
-            for (int i = 0; i < t->loads; i++) weights |= t->vector_load[i] && t->depends[i][j];
+            for (int i = 0; i < t->loads; i++)
+                weights |= t->vector_load[i] && (c->axes[j].moves >> i & 1);
             if (weights == outside) sorted[n++] = c->axes[j];
         }
     memcpy(c->axes, sorted, sizeof sorted);
@@ -439,16 +497,27 @@ static int64_t tile_vectors(const cut_nest *c) {
     return product;
 }
 
+/* Whether a reduction is a short one of vectors alone: the window of a depthwise convolution or of
+ * pooling. */
+static bool is_window(const tile_search *t) {
+    for (int i = 0; i < t->loads; i++)
+        if (!t->vector_load[i]) return false;
+    return t->steps <= MAX_UNROLL;
+}
+
 static void choose_reduction_tile(cut_nest *c) {
     tile_search t = {.count = c->count, .steps = body_steps(c->s->k, c->body)};
     t.registers = c->s->m->vector_registers;
     t.budget = t.registers >= 32 ? 28 : 12;
     memcpy(t.axes, c->axes, sizeof c->axes);
     describe_loads(c, &t, c->body);
+    /* Unrolled, a window keeps what it loads from tap to tap: as many registers again, or more. */
+    if (is_window(&t)) t.budget = t.registers / 4;
     choose_tile(&t);
     memcpy(c->axes, t.axes, sizeof c->axes);
+    c->loads = t.loads;
     c->unroll = 256 / tile_vectors(c);
-    if (c->unroll > 25) c->unroll = 25;
+    if (c->unroll > MAX_UNROLL) c->unroll = MAX_UNROLL;
     order_axes(c, &t);
 }
 

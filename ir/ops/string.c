@@ -78,6 +78,49 @@ static bool expand_concat(graph *g, node_id n) {
     return string_become(g, n, "StringPair", 2, nd.inputs, 2, types, 0, NULL);
 }
 
+/* ---- numbers ---- */
+
+/* The type of numbers near t that the runtime prints and reads. */
+static dtype spoken_type(dtype t, bool read) {
+    switch (t) {
+    case DTYPE_F32:
+    case DTYPE_F64:
+    case DTYPE_I64:
+    case DTYPE_U64:
+    case DTYPE_BOOL: return t;
+    case DTYPE_F16:
+    case DTYPE_BF16: return read ? DTYPE_F32 : t;
+    default:
+        return dtype_is_float(t)                       ? DTYPE_F32
+               : dtype_class_of(t) == DTYPE_CLASS_UINT ? DTYPE_U64
+                                                       : DTYPE_I64;
+    }
+}
+
+bool string_expand_cast(graph *g, node_id n) {
+    enum { MOST_BYTES = 32 }; /* of a printed number */
+    const node nd = *graph_node(g, n);
+    const type x = *kit_input(g, n, 0), y = *graph_type(g, nd.outputs[0]);
+    if ((x.dtype == DTYPE_STRING) == (y.dtype == DTYPE_STRING)) return false;
+    if (y.dtype == DTYPE_STRING) {
+        dim room = dim_mul(g->dims, type_elements(g->dims, &x), kit_dim(g, MOST_BYTES));
+        const type types[] = {y, type_tensor(DTYPE_U8, 1, &room)};
+        value_id v = kit_build_cast(g, n, nd.inputs[0], spoken_type(x.dtype, false));
+        return v && string_become(g, n, "StringCast", 1, &v, 2, types, 0, NULL);
+    }
+    type spoken = type_tensor(spoken_type(y.dtype, true), y.rank, y.dims);
+    if (spoken.dtype == y.dtype)
+        return string_become(g, n, "StringCast", 1, nd.inputs, 1, &y, 0, NULL);
+    value_id read = graph_add_value(g, NULL, spoken);
+    graph_add_node(g, nd.region, n, op_find(OP_INTERNAL, "StringCast"), nd.name, 1, nd.inputs, 1,
+                   &read, 0, NULL);
+    value_id made = kit_build_cast(g, n, read, y.dtype);
+    if (!made) return false;
+    kit_replace(g, nd.outputs[0], made);
+    graph_remove_node(g, n);
+    return true;
+}
+
 /* ---- patterns ---- */
 
 static bool infer_regex(graph *g, node_id n) {
@@ -116,6 +159,11 @@ const op_def ops_string[] = {
      .call = "regex_match",
      .scratch = regex_scratch},
     {.domain = "", .name = "StringConcat", .infer = infer_concat, .expand = expand_concat},
+    {.domain = OP_INTERNAL,
+     .name = "StringCast",
+     .flags = OP_POINTS,
+     .infer = infer_made,
+     .call = "string_cast"},
     {.domain = OP_INTERNAL,
      .name = "StringPair",
      .flags = OP_POINTS,

@@ -10,6 +10,8 @@
 /* Equal of strings as a function of the runtime; false for other types. */
 bool string_expand_equal(graph *g, node_id n);
 
+/* Cast and CastLike from strings or to strings; false for others. */
+bool string_expand_cast(graph *g, node_id n);
 /* A constant that holds strings as blob_string_table has them. */
 value_id string_table(graph *g, const char *name, const blob_string *strings, size_t count);
 /* A node of an operator that only the compiler makes, in the place of node n: its result 0 takes

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 from cases import Cases, strings, value_info
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 X = strings([["a", "bb", ""], ["dééd", "e\0e", "xyz" * 30]])
 node = helper.make_node
@@ -79,7 +79,30 @@ def add_ngrams(c):
                         pool_strings=["a", "b", "zz", "a", "b", "b", "a", "a", "b", "a"])], {"x": words}, ["y"])
 
 
+def add_casts(c):
+    def cast(name, x, to, expected=None):
+        c.add(f"cast_{name}", [node("Cast", ["x"], ["y"], to=to)], {"x": x}, ["y"], expected=expected)
+
+    floats = [0.0, -0.0, 1.0, 0.1, -2.5, 1e16, 123456.0, 1e-5, 1.5e-4, 5e-324, 1.7976931348623157e308, np.inf, -np.inf, np.nan]
+    cast("f64_string", np.array(floats), TensorProto.STRING)
+    with np.errstate(all="ignore"):
+        cast("f32_string", np.array(floats, np.float32), TensorProto.STRING)
+        cast("f16_string", np.array(floats, np.float16), TensorProto.STRING)
+    cast("i8_string", np.array([-128, 0, 127], np.int8), TensorProto.STRING)
+    cast("u64_string", np.array([0, 2**64 - 1], np.uint64), TensorProto.STRING)
+    cast("bool_string", np.array([True, False]), TensorProto.STRING)
+    texts = ["0", "-1.5", "1e10", " 3.25 ", "+INF", "-inf", "NaN", "1.17549435082228750797e-38", "2.4703282292062328e-324", "7e-46"]
+    read = np.array([float(t) for t in texts])
+    cast("string_f64", strings(texts), TensorProto.DOUBLE, [read])
+    with np.errstate(all="ignore"):
+        cast("string_f32", strings(texts), TensorProto.FLOAT, [np.array([np.float32(t) for t in texts])])
+        cast("string_f16", strings(texts[:7]), TensorProto.FLOAT16, [read[:7].astype(np.float16)])
+    cast("string_i32", strings(["12", "-7", "3.9", "-2e1"]), TensorProto.INT32, [np.array([12, -7, 3, -20], np.int32)])
+    cast("string_i64", strings([str(-2**63), str(2**63 - 1)]), TensorProto.INT64, [np.array([-2**63, 2**63 - 1])])
+
+
 cases = Cases(sys.argv[1])
+add_casts(cases)
 add_movement(cases)
 add_constants(cases)
 add_pairs(cases)

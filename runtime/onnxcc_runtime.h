@@ -47,16 +47,10 @@ typedef struct {
     int64_t dims[12];
 } onnxcc_tensor;
 
-/* What a function of the runtime is called with: the operands of one node, and the numbers of its
- * attributes (runtime/README.md says in which order). Functions return an onnxcc_status. */
-typedef struct {
-    const onnxcc_tensor *inputs, *outputs;
-    const int64_t *attributes;
-} onnxcc_call;
-
 /* What the kernels of one call share; the first word of every frame points to it. */
 typedef struct {
     int32_t status; /* the first error that a kernel met */
+    uint32_t draws; /* how often operators in loops drew random numbers */
 } onnxcc_state;
 
 /* A kernel: runs iterations [begin, end) of its outermost parallel loop. frame[0] is the address of
@@ -79,7 +73,20 @@ typedef struct onnxcc_context {
     uint64_t (*clock)(void *user);
     void *profile_user;
     const volatile int *cancel; /* looked at between steps; nonzero ends the call. May be NULL */
+    /* What random operators draw depends on the seed, on the offset and on nothing else: equal ones
+     * give equal numbers, other offsets others. A caller that wants new numbers in every call
+     * counts the offset up. A seed that the model gives an operator replaces this one. */
+    uint64_t random_seed, random_offset;
 } onnxcc_context;
+
+/* What a function of the runtime is called with: the operands of one node, and the numbers of its
+ * attributes (runtime/README.md says in which order). Functions return an onnxcc_status. */
+typedef struct {
+    const onnxcc_tensor *inputs, *outputs;
+    const int64_t *attributes;
+    const onnxcc_context *context; /* of the call; may be NULL */
+    onnxcc_state *state;
+} onnxcc_call;
 
 /* ---- the pool: link libNAME.a's pool member by calling these ---- */
 

@@ -237,8 +237,8 @@ static void put_runtime(entry_writer *w, const program_step *s) {
         line(w, "static const int64_t attributes[] = {%s};", list);
         attributes = "attributes";
     }
-    line(w, "const onnxcc_call call = {operands, operands + %" PRIu32 ", %s};", s->input_count,
-         attributes);
+    line(w, "const onnxcc_call call = {operands, operands + %" PRIu32 ", %s, context, &state};",
+         s->input_count, attributes);
     line(w, "const int status = %s(&call);", s->callee);
     line(w, "if (status) return status;");
 }
@@ -405,7 +405,7 @@ static void put_start(entry_writer *w, text *out) {
              arena_printf(w->a,
                           "\nint %s_run(const %s_inputs *inputs, const %s_outputs *outputs, void "
                           "*arena,\n            const onnxcc_context *context) {\n"
-                          "    onnxcc_state state = {ONNXCC_OK};\n    int64_t frame[%" PRIu32
+                          "    onnxcc_state state = {ONNXCC_OK, 0};\n    int64_t frame[%" PRIu32
                           "];\n    unsigned char *const memory = arena;\n    (void)memory;\n"
                           "    (void)context;\n    (void)%s;\n    (void)%s;\n"
                           "    frame[0] = (int64_t)(intptr_t)&state;\n    (void)frame;\n",

@@ -484,7 +484,8 @@ static void make_variables(entry_emitter *e) {
     e->frame = LLVMBuildAlloca(b, LLVMArrayType2(m->i64, e->frame_words), "frame");
     LLVMSetAlignment(e->frame, 16);
     entry_make_call(e);
-    LLVMBuildStore(b, LLVMConstInt(m->i32, ONNXCC_OK, false), e->state);
+    LLVMTypeRef bytes = LLVMArrayType2(m->i8, sizeof(onnxcc_state));
+    LLVMBuildStore(b, LLVMConstNull(bytes), e->state); /* no error, no draws */
     put_word(e, 0, e->state);
 }
 

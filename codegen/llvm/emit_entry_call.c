@@ -59,6 +59,8 @@ void entry_runtime(entry_emitter *e, const program_step *s) {
     put(e, e->call, offsetof(onnxcc_call, inputs), e->operands);
     put(e, e->call, offsetof(onnxcc_call, outputs), outputs);
     put(e, e->call, offsetof(onnxcc_call, attributes), make_attributes(e, s));
+    put(e, e->call, offsetof(onnxcc_call, context), e->context);
+    put(e, e->call, offsetof(onnxcc_call, state), e->state);
     LLVMTypeRef type = LLVMFunctionType(m->i32, &m->pointer, 1, false);
     LLVMValueRef fn = LLVMGetNamedFunction(m->module, s->callee);
     if (!fn) {

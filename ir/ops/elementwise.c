@@ -60,35 +60,9 @@ static bool infer_identity(graph *g, node_id n) {
     return true;
 }
 
-static bool is_zero_constant(const graph *g, value_id v) {
-    const value *x = v ? graph_value(g, v) : NULL;
-    return x && x->constant && value_float(x, g->dims, 0) == 0;
-}
-
-/* Whether elements may be dropped: training is asked for, or not ruled out, with a ratio that is
- * not known to be zero. */
-static bool may_drop(const graph *g, node_id n) {
-    value_id training = graph_input(g, n, 2);
-    return training && !is_zero_constant(g, training) && !is_zero_constant(g, graph_input(g, n, 1));
-}
-
 /* The result is of the input's type; its elements are others. */
 static bool infer_like(graph *g, node_id n) {
     op_set_type(g, n, 0, *graph_type(g, graph_input(g, n, 0)));
-    return true;
-}
-
-static bool infer_dropout(graph *g, node_id n) {
-    type t = *graph_type(g, graph_input(g, n, 0));
-    value_id ratio = graph_input(g, n, 1), training = graph_input(g, n, 2);
-    bool known = training && graph_value(g, training)->constant &&
-                 (!ratio || graph_value(g, ratio)->constant);
-    if (known && may_drop(g, n))
-        return op_error(g, n, "export the model for inference",
-                        "Dropout in training mode is not supported");
-    op_set_type(g, n, 0, t);
-    t.dtype = DTYPE_BOOL;
-    op_set_type(g, n, 1, t);
     return true;
 }
 
@@ -122,25 +96,6 @@ static bool infer_cast_like(graph *g, node_id n) {
 static loop_expr element_identity(lower *l, node_id n, uint32_t output, const loop_expr *index) {
     (void)output;
     return lower_read(l, graph_input(lower_graph(l), n, 0), index);
-}
-
-/* The input, and a mask that keeps all of it. That an input asks for training is an error of the
- * run. */
-static loop_expr element_dropout(lower *l, node_id n, uint32_t output, const loop_expr *index) {
-    graph *g = lower_graph(l);
-    loop_kernel *k = lower_kernel(l);
-    value_id ratio = graph_input(g, n, 1);
-    if (may_drop(g, n)) {
-        loop_expr zero = loop_int(k, 0);
-        loop_expr keeps = kit_op1(l, LOOP_NOT, lower_read(l, graph_input(g, n, 2), &zero));
-        if (ratio) {
-            loop_expr r = kit_read(l, DTYPE_F32, ratio, &zero);
-            keeps = kit_op2(l, LOOP_OR, keeps, kit_op2(l, LOOP_EQ, r, kit_float(l, DTYPE_F32, 0)));
-        }
-        lower_check(l, keeps, LOOP_STATUS_UNSUPPORTED_VALUE);
-    }
-    if (output == 1) return loop_const_int(k, DTYPE_BOOL, 1);
-    return lower_read(l, graph_input(g, n, 0), index);
 }
 
 /* A power of two, by the bits of x as f32: its exponent, one more where the mode rounds up. */
@@ -478,7 +433,6 @@ const op_def ops_elementwise[] = {
     COMPUTED("BitCast", infer_bit_cast, element_bit_cast),
     COMPUTED("Clip", infer_clip, element_clip),
     COMPUTED("Shrink", infer_identity, element_shrink),
-    COMPUTED("Dropout", infer_dropout, element_dropout),
     COMPUTED("Gelu", infer_like, element_gelu),
     {.domain = "",
      .name = "Identity",

@@ -29,6 +29,7 @@
     X(order)                                                                                       \
     X(pooling)                                                                                     \
     X(quantize)                                                                                    \
+    X(random)                                                                                      \
     X(recurrence)                                                                                  \
     X(recurrent)                                                                                   \
     X(reduction)                                                                                   \

@@ -1,6 +1,7 @@
 /* pack.c: matrix products become Linear, whose second operand lies with its columns in blocks
- * ([N/16][K][16]): constant operands are packed at compile time by the folding that follows, others
- * by a small kernel at run time. Products that Linear does not cover stay. */
+ * ([N/32][K][32] where there are more rows than one): constant operands are packed at compile time
+ * by the folding that follows, others by a small kernel at run time. Products that Linear does not
+ * cover stay. */
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -28,12 +29,23 @@ static value_id transposed(packer *p, node_id before, value_id v) {
     return build(p, before, "Transpose", v, 1, &a);
 }
 
+/* How many of `columns` lie side by side for a product with so many rows: what a register tile
+ * takes at a step, two vectors, or four where a single row leaves it wide. Vectors of columns that
+ * lie apart are a power of two apart as a rule, and would evict each other from the cache. */
+static int column_block(const packer *p, dim rows, dim columns) {
+    int64_t n;
+    if (!dim_is_const(p->g->dims, columns, &n)) return p->block;
+    int vectors = dim_equals_const(p->g->dims, rows, 1) ? 4 : 2;
+    while (vectors > 1 && n % (vectors * p->block)) vectors /= 2;
+    return vectors * p->block;
+}
+
 /* v, of shape [..., N, K], with N in blocks. */
-static value_id packed(packer *p, node_id before, value_id v) {
+static value_id packed(packer *p, node_id before, value_id v, int block) {
     type t = *graph_type(p->g, v);
     tensor_layout *y = ARENA_NEW(p->g->memory, tensor_layout);
     y->block_axis = t.rank - 2;
-    y->block = p->block;
+    y->block = block;
     t.layout = y;
     value_id out = graph_add_value(p->g, graph_value(p->g, v)->name, t);
     graph_add_node(p->g, graph_node(p->g, before)->region, before, op_find(OP_INTERNAL, "Reorder"),
@@ -43,8 +55,10 @@ static value_id packed(packer *p, node_id before, value_id v) {
 
 /* Replaces node n by Linear(a, b, bias): b of shape [..., N, K]. */
 static bool replace_by_linear(packer *p, node_id n, value_id a, value_id b, value_id bias) {
+    const type *ta = graph_type(p->g, a), *tb = graph_type(p->g, b);
+    int block = column_block(p, ta->dims[ta->rank - 2], tb->dims[tb->rank - 2]);
     const node nd = *graph_node(p->g, n);
-    value_id inputs[] = {a, packed(p, n, b), bias};
+    value_id inputs[] = {a, packed(p, n, b, block), bias};
     value_id made =
         graph_build(p->g, nd.region, n, OP_INTERNAL, "Linear", bias ? 3 : 2, inputs, 0, NULL);
     if (!made) return false;
@@ -102,7 +116,11 @@ static void pack_weights(packer *p, node_id n) {
         if (strcmp(nd.op->name, names[i]) != 0) continue;
         const type *t = graph_type(p->g, nd.inputs[1]);
         if (t->layout || t->dtype != DTYPE_F32) return;
-        value_id made = packed(p, n, nd.inputs[1]);
+        const type *x = graph_type(p->g, nd.inputs[0]);
+        /* A recurrent step has one row, and takes its weights gate by gate. */
+        int block = i ? column_block(p, dim_const(p->g->dims, 1), t->dims[t->rank - 1])
+                      : column_block(p, x->dims[x->rank - 2], t->dims[t->rank - 2]);
+        value_id made = packed(p, n, nd.inputs[1], block);
         graph_node(p->g, n)->inputs[1] = made;
         p->changes++;
     }

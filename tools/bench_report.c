@@ -73,11 +73,11 @@ json_t *bench_report(const bench_result *r) {
     double median = quantile(r->samples, 0.5) / 1e6, flops = total_flops(r, p->steps);
     double gflops = flops / (median * 1e6);
     json_t *report = json_pack(
-        "{s:s, s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "model",
+        "{s:s, s:s, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "model",
         r->driver->name, "target", r->driver->machine.name, "threads", (json_int_t)r->threads,
-        "median_ms", median, "p95_ms", quantile(r->samples, 0.95) / 1e6, "arena_bytes",
-        (json_int_t)r->call->arena_bytes, "arena_bound_bytes",
-        (json_int_t)program_arena_bound(p, r->call->symbols), "weights_bytes",
+        "median_ms", median, "min_ms", quantile(r->samples, 0) / 1e6, "p95_ms",
+        quantile(r->samples, 0.95) / 1e6, "arena_bytes", (json_int_t)r->call->arena_bytes,
+        "arena_bound_bytes", (json_int_t)program_arena_bound(p, r->call->symbols), "weights_bytes",
         (json_int_t)p->weight_bytes, "code_bytes", (json_int_t)r->driver->code_bytes, "compile_s",
         r->driver->seconds, "gflops", gflops, "runs", (json_int_t)r->samples->count, "kernels",
         (json_int_t)p->kernels.count);

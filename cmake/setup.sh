@@ -9,7 +9,7 @@ mkdir -p "$top/build"
 
 packages="gcc g++ libc6-dev cmake ninja-build pkg-config python3 python3-venv ca-certificates
     llvm-19-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev liblapacke-dev libjansson-dev
-    clang-19 clang-format dataset-fashion-mnist"
+    clang-19 clang-format valgrind dataset-fashion-mnist"
 
 missing=
 for package in $packages; do

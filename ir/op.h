@@ -22,7 +22,7 @@ enum {
                            kernel of its own: it reads back what it writes */
     OP_OPAQUE = 64,     /* copies elements without looking at them: they may be strings */
     OP_LISTS = 256,     /* of sequences or optionals: inputs may be of unknown rank */
-    OP_POINTS = 512,    /* the first result points into the second, which lives to the end */
+    OP_POINTS = 512,    /* the first result points into the last, which lives to the end */
     OP_OPEN = 1024      /* how large its results are only the data say: their dimensions hold new
                            symbols, which get their values when the node is expanded */
 };

@@ -151,7 +151,123 @@ static dim regex_scratch(graph *g, node_id n) {
     return kit_dim(g, dim_value(g->dims, kit_input(g, n, 1)->dims[0]) / 3 * 13);
 }
 
+/* ---- parts ---- */
+
+static type number_type(void) {
+    return type_tensor(DTYPE_I64, 0, NULL);
+}
+
+static bool infer_split(graph *g, node_id n) {
+    if (!need_strings(g, n, 0) || !kit_need(g, n, 0, 0, TENSOR_MAX_RANK - 1)) return false;
+    const type x = *kit_input(g, n, 0);
+    int64_t cuts = node_attr_int(graph_node(g, n), "maxsplit", -1);
+    dim dims[TENSOR_MAX_RANK], count = type_elements(g->dims, &x);
+    if (x.rank) memcpy(dims, x.dims, (size_t)x.rank * sizeof *dims);
+    if (cuts >= DIM_MAX) cuts = -1;
+    dim limit = dim_equals_const(g->dims, count, 0) ? kit_dim(g, 0)
+                : cuts >= 0                         ? kit_dim(g, cuts + 1)
+                                                    : DIM_NONE;
+    dims[x.rank] = kit_told_dim(g, n, 0, x.rank + 1, x.rank, limit);
+    op_set_type(g, n, 0, type_tensor(DTYPE_STRING, x.rank + 1, dims));
+    op_set_type(g, n, 1, type_tensor(DTYPE_I64, x.rank, x.dims));
+    return true;
+}
+
+/* The parts are counted first: the most of one string are the size of the result. */
+static bool expand_split(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const type x = *kit_input(g, n, 0), y = *graph_type(g, nd.outputs[0]);
+    const type types[] = {type_tensor(DTYPE_I64, x.rank, x.dims), number_type()};
+    const attr *given = node_attr(&nd, "delimiter");
+    bool has = given && given->kind == ATTR_STRING;
+    const blob_string delimiter = {has ? given->string : "", has ? given->count : 0};
+    attr cuts = attr_int("maxsplit", node_attr_int(&nd, "maxsplit", -1));
+    value_id inputs[] = {nd.inputs[0], string_table(g, "delimiter", &delimiter, 1), 0};
+    value_id counts[2], parts;
+    kit_build_internal(g, n, "StringSplit", 2, inputs, 2, types, counts, 1, &cuts);
+    graph_bind(g, counts[1], &y.dims[x.rank], 1);
+    inputs[2] = counts[1]; /* it has to run before */
+    kit_build_internal(g, n, "StringSplit", 3, inputs, 1, &y, &parts, 1, &cuts);
+    kit_replace(g, nd.outputs[0], parts);
+    if (graph_output(g, n, 1)) kit_replace(g, nd.outputs[1], counts[0]);
+    graph_remove_node(g, n);
+    return true;
+}
+
+/* ---- words ---- */
+
+static const attr *stop_words(graph *g, node_id n) {
+    const attr *a = node_attr(graph_node(g, n), "stopwords");
+    return a && a->kind == ATTR_STRINGS && a->count ? a : NULL;
+}
+
+/* The elements of a row, or one that is empty if there is none. */
+static dim words_most(graph *g, const type *x) {
+    return dim_max(g->dims, x->dims[x->rank - 1], kit_dim(g, 1));
+}
+
+static bool infer_normalizer(graph *g, node_id n) {
+    if (!need_strings(g, n, 0) || !kit_need(g, n, 0, 1, 2)) return false;
+    const type x = *kit_input(g, n, 0);
+    dim one = kit_dim(g, 1), most = words_most(g, &x);
+    if (x.rank == 2 && !kit_agree(g, n, x.dims[0], one, "the first axis")) return false;
+    dim kept = stop_words(g, n) ? kit_told_dim(g, n, 0, x.rank, x.rank - 1, most) : most;
+    dim dims[] = {x.rank == 2 ? one : kept, kept};
+    op_set_type(g, n, 0, type_tensor(DTYPE_STRING, x.rank, dims));
+    return true;
+}
+
+static bool expand_normalizer(graph *g, node_id n) {
+    static const char *const actions[] = {"NONE", "LOWER", "UPPER"};
+    const node nd = *graph_node(g, n);
+    const char *action = node_attr_string(&nd, "case_change_action", "NONE");
+    const type x = *kit_input(g, n, 0), y = *graph_type(g, nd.outputs[0]);
+    const attr *stop = stop_words(g, n);
+    int which = 0;
+    while (which < 3 && strcmp(actions[which], action) != 0) which++;
+    if (which == 3) return op_error(g, n, NULL, "attribute case_change_action is \"%s\"", action);
+    attr attrs[] = {attr_int("action", which),
+                    attr_int("sensitive", node_attr_int(&nd, "is_case_sensitive", 0))};
+    dim most = words_most(g, &x), none = kit_dim(g, 0);
+    const type types[] = {type_tensor(DTYPE_STRING, 1, &most), number_type(),
+                          which ? room_for(g, &x) : type_tensor(DTYPE_U8, 1, &none)};
+    value_id inputs[] = {nd.inputs[0], string_table(g, "stopwords", stop ? stop->strings : NULL,
+                                                    stop ? stop->count : 0)};
+    value_id made[3];
+    kit_build_internal(g, n, "StringNormalize", 2, inputs, 3, types, made, 2, attrs);
+    if (stop) graph_bind(g, made[1], &y.dims[y.rank - 1], 1);
+    int64_t row[] = {1, -1};
+    value_id result = stop          ? kit_build_front(g, n, made[0], made[1], y)
+                      : y.rank == 2 ? kit_build_reshape(g, n, made[0], row, 2)
+                                    : made[0];
+    if (!result) return false;
+    kit_replace(g, nd.outputs[0], result);
+    graph_remove_node(g, n);
+    return true;
+}
+
 const op_def ops_string[] = {
+    {.domain = "",
+     .name = "StringNormalizer",
+     .flags = OP_OPEN,
+     .infer = infer_normalizer,
+     .expand = expand_normalizer},
+    {.domain = "",
+     .name = "StringSplit",
+     .flags = OP_OPEN,
+     .infer = infer_split,
+     .expand = expand_split},
+    {.domain = OP_INTERNAL,
+     .name = "StringNormalize",
+     .flags = OP_POINTS,
+     .infer = infer_made,
+     .call = "string_normalize",
+     .call_attributes = "action sensitive"},
+    {.domain = OP_INTERNAL,
+     .name = "StringSplit",
+     .infer = infer_made,
+     .call = "string_split",
+     .call_attributes = "maxsplit"},
     {.domain = "", .name = "RegexFullMatch", .infer = infer_regex, .expand = expand_regex},
     {.domain = OP_INTERNAL,
      .name = "RegexMatch",

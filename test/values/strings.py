@@ -53,6 +53,26 @@ def add_pairs(c):
           {"x": X}, ["y", "z"], {"k": strings([["-é-"], [""]])})
 
 
+def add_parts(c):
+    texts = strings([["a,b,,c", ""], [",x", "é, ü,日本"]])
+    for name, text in (("comma", ","), ("word", ", ü"), ("space", "")):
+        c.add(f"split_{name}", [node("StringSplit", ["x"], ["y", "z"], delimiter=text, maxsplit=2)], {"x": texts},
+              ["y", "z"])
+    c.add("split_spaces", [node("StringSplit", ["x"], ["y", "z"], maxsplit=3)],
+          {"x": strings([" a  b\tc d e ", "", "  ", "one"])}, ["y", "z"])
+    words = strings(["Straße", "ÄRGER", "the", "Жук", "THE", "", "Ÿσ", "ĳ"])
+    for action, sensitive, wanted in (("LOWER", 1, ["straße", "ärger", "жук", "the", "", "ÿσ", "ĳ"]),
+                                      ("UPPER", 0, ["STRAßE", "ÄRGER", "ЖУК", "", "ŸΣ", "Ĳ"]),
+                                      ("NONE", 0, ["Straße", "ÄRGER", "Жук", "", "Ÿσ", "ĳ"])):
+        c.add(f"normalize_{action}", [node("StringNormalizer", ["x"], ["y"], case_change_action=action,
+                                           is_case_sensitive=sensitive, stopwords=["the", "absent"])],
+              {"x": words}, ["y"], expected=[strings(wanted)])
+    c.add("normalize_nothing_left", [node("StringNormalizer", ["x"], ["y"], stopwords=["a"])],
+          {"x": strings([["A", "a"]])}, ["y"], expected=[strings([[""]])])
+    c.add("normalize_all", [node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER")],
+          {"x": strings([["A", "b"]])}, ["y"], expected=[strings([["a", "b"]])])
+
+
 PATTERNS = [r"", r"a*", r"(a|b)*c{2,3}", r"[^a-c]+", r"é.?", r"[é-ü\d]+", r"\bab\b", r"^a|b$", r"(?i:Ab)c", r"\w+@\w+\.(com|org)",
             r"(a*)*b", r"a{0}", r"(?s:.)\n", r".\n", r"[[:alpha:]_]+", r"\x61\x{62}", r"\Qa.b\E", r"日本?", r"(?P<n>a)\Bb"]
 TEXTS = ["", "a", "aaa", "abcc", "ccc", "é", "éx", "ü7", "ab", "ABc", "aBc", "me@site.org", "aaab", "b", "x\n", "\nx", "_", "A_z",
@@ -106,6 +126,7 @@ add_casts(cases)
 add_movement(cases)
 add_constants(cases)
 add_pairs(cases)
+add_parts(cases)
 add_patterns(cases)
 add_ngrams(cases)
 sys.exit(cases.run())

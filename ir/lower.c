@@ -163,9 +163,16 @@ static bool lanes_overhang(lower *l, const type *t) {
     return !dim_is_const(l->g->dims, t->dims[t->layout->block_axis], &n) || n % t->layout->block;
 }
 
-void lower_loops_axes(lower *l, value_id v, int first, int last, loop_expr *index) {
+/* Opens the loops of lower_loops_axes and lower_loops_strided: axis i in steps of step[i] from an
+ * index that a loop outside of all others counts. */
+static void open_loops(lower *l, value_id v, int first, int last, const int64_t *step,
+                       loop_expr *index) {
     type t = *lower_type(l, v);
+    loop_expr phase[LOOP_MAX_RANK] = {0};
     int open = 0, blocked = -1;
+    for (int i = first; step && i < last; i++)
+        if (step[i] > 1)
+            phase[i] = open_axis(l, LOOP_INDEPENDENT, "s", loop_int(l->k, step[i]), &open);
     for (int i = first; i < last; i++) {
         loop_expr extent = loop_dim(l->k, t.dims[i]);
         if (t.layout && t.layout->block_axis == i) {
@@ -174,6 +181,11 @@ void lower_loops_axes(lower *l, value_id v, int first, int last, loop_expr *inde
             extent = loop_dim(
                 l->k, dim_ceildiv(l->g->dims, t.dims[i], dim_const(l->g->dims, t.layout->block)));
             index[i] = loop_mul(l->k, open_axis(l, LOOP_INDEPENDENT, "b", extent, &open), size);
+        } else if (phase[i]) {
+            loop_expr size = loop_int(l->k, step[i]);
+            extent = loop_floordiv(l->k, extent, size);
+            loop_expr at = open_axis(l, LOOP_INDEPENDENT, "i", extent, &open);
+            index[i] = loop_add(l->k, loop_mul(l->k, at, size), phase[i]);
         } else {
             index[i] = open_axis(l, LOOP_INDEPENDENT, "i", extent, &open);
         }
@@ -186,6 +198,14 @@ void lower_loops_axes(lower *l, value_id v, int first, int last, loop_expr *inde
         index[blocked] = loop_add(l->k, index[blocked], lane);
     }
     list_push(l->a, &l->opened, open);
+}
+
+void lower_loops_axes(lower *l, value_id v, int first, int last, loop_expr *index) {
+    open_loops(l, v, first, last, NULL, index);
+}
+
+void lower_loops_strided(lower *l, value_id v, const int64_t *step, loop_expr *index) {
+    open_loops(l, v, 0, lower_type(l, v)->rank, step, index);
 }
 
 void lower_loops(lower *l, value_id v, loop_expr *index) {

@@ -53,6 +53,9 @@ void lower_write(lower *l, value_id v, const loop_expr *index, loop_expr value);
 void lower_loops(lower *l, value_id v, loop_expr *index);
 /* The same over the axes [first, last) only. */
 void lower_loops_axes(lower *l, value_id v, int first, int last, loop_expr *index);
+/* lower_loops with axis i in steps of step[i], which divides its length (1 for the blocked axis):
+ * every result whose index has the same remainder, then those of the next. */
+void lower_loops_strided(lower *l, value_id v, const int64_t *step, loop_expr *index);
 /* One loop over the lanes of block `block` of v's axis `axis`: all of them if v is blocked there
  * (as with lower_loops), else those of 16 that are inside of v. Close with lower_end. */
 loop_expr lower_begin_lanes(lower *l, value_id v, int axis, loop_expr block);

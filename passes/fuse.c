@@ -163,12 +163,22 @@ static bool is_kernel(fuser *f, uint32_t a, uint32_t b) {
     return ok;
 }
 
+/* An anchor that reads blocks and writes plain rows computes one element at a time: what follows is
+ * faster on its own. */
+static bool computes_elements(const fuser *f, node_id anchor) {
+    const type *x = graph_type(f->g, graph_input(f->g, anchor, 0));
+    return x->layout && x->layout->block_axis >= 0 &&
+           !graph_type(f->g, graph_output(f->g, anchor, 0))->layout;
+}
+
 /* A pointwise node joins the group of an operand of its own dimensions. */
 static bool joins_as_epilogue(fuser *f, node_id n, uint32_t producer_group, value_id operand) {
     const node *nd = graph_node(f->g, n);
     const group_info *p = &f->info[producer_group];
     if (!is_pointwise(nd) || nd->output_count != 1) return false;
-    if (p->anchor && graph_node(f->g, p->anchor)->output_count != 1) return false;
+    if (p->anchor &&
+        (graph_node(f->g, p->anchor)->output_count != 1 || computes_elements(f, p->anchor)))
+        return false;
     const type *from = graph_type(f->g, operand), *to = graph_type(f->g, nd->outputs[0]);
     return same_domain(from, to) && same_layout(from, to);
 }

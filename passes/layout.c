@@ -78,34 +78,31 @@ static bool named(const node *n, const char *domain, const char *name) {
     return strcmp(n->op->domain, domain) == 0 && strcmp(n->op->name, name) == 0;
 }
 
-/* One group, or as many groups as channels: what the blocked layout is for. Few output channels
- * have blocks too where the input is in blocks anyway: most lanes are unused then, but the sum runs
- * over vectors. */
+/* One group, or as many groups as channels: what the blocked layout is for. */
 static bool wants_blocks(layouter *l, node_id n) {
     const node *nd = graph_node(l->g, n);
     const type *w = graph_type(l->g, nd->inputs[1]), *y = graph_type(l->g, nd->outputs[0]);
     int64_t groups = node_attr_int(nd, "group", 1), out = constant_dim(l->g, y, 1);
-    if (y->rank < 3 || (y->dtype != DTYPE_F32 && y->dtype != DTYPE_I32) || out < 1) return false;
-    if (out < FEWEST_CHANNELS && !is_blocked(graph_type(l->g, nd->inputs[0]))) return false;
+    if (y->rank < 3 || (y->dtype != DTYPE_F32 && y->dtype != DTYPE_I32) || out < FEWEST_CHANNELS)
+        return false;
     if (groups == 1) return true;
     return named(nd, "", "Conv") && groups == out && constant_dim(l->g, w, 1) == 1 &&
            constant_dim(l->g, graph_type(l->g, nd->inputs[0]), 1) == groups;
 }
 
-/* What reads the node's result, which lies in blocks, gets a plain copy of it. */
-static void put_reorder_behind(layouter *l, node_id n) {
-    graph *g = l->g;
-    value_id plain = graph_output(g, n, 0);
-    type t = *graph_type(g, plain);
-    value_id blocked = graph_add_value(g, graph_value(g, plain)->name, t);
-    const node nd = *graph_node(g, n);
-    graph_value(g, plain)->type.layout = NULL;
-    node_id made = graph_add_node(g, nd.region, n, nd.op, nd.name, nd.input_count, nd.inputs, 1,
-                                  &blocked, nd.attr_count, nd.attrs);
-    graph_node(g, made)->source = nd.source;
-    graph_add_node(g, nd.region, n, op_find(OP_INTERNAL, "Reorder"), "", 1, &blocked, 1, &plain, 0,
-                   NULL);
-    graph_remove_node(g, n);
+/* Few results a pixel: the sum runs over the lanes of the input, if that is in blocks, so the
+ * weights have their input channels in blocks too. The result stays plain. */
+static bool lay_narrow_convolution(layouter *l, node_id n) {
+    const node nd = *graph_node(l->g, n);
+    bool forward = named(&nd, "", "Conv");
+    if (!forward && !named(&nd, "", "ConvTranspose")) return false;
+    const type *x = graph_type(l->g, nd.inputs[0]), *y = graph_type(l->g, nd.outputs[0]);
+    if (!is_blocked(x) || y->dtype != DTYPE_F32 || node_attr_int(&nd, "group", 1) != 1 ||
+        constant_dim(l->g, y, 1) >= FEWEST_CHANNELS)
+        return false;
+    set_input(l, n, 1, to_blocked(l, nd.region, n, nd.inputs[1], forward ? 1 : 0));
+    l->changes++;
+    return true;
 }
 
 static void lay_convolution(layouter *l, node_id n) {
@@ -119,8 +116,6 @@ static void lay_convolution(layouter *l, node_id n) {
         set_input(l, n, 2, to_blocked(l, nd.region, n, nd.inputs[2], 0));
     block_output(l, n, 0);
     l->changes++;
-    if (constant_dim(l->g, graph_type(l->g, nd.outputs[0]), 1) < FEWEST_CHANNELS)
-        put_reorder_behind(l, n);
 }
 
 /* Winograd's operators: data and bias in blocks; their other operands are plain, with blocks as
@@ -214,7 +209,7 @@ static void lay_node(layouter *l, node_id n) {
         lay_convolution(l, n);
         return;
     }
-    if (lay_winograd(l, n)) return;
+    if (lay_winograd(l, n) || lay_narrow_convolution(l, n)) return;
     if ((nd.op->flags & OP_POINTWISE) && lay_pointwise(l, n)) return;
     const type *x = nd.input_count && nd.inputs[0] ? graph_type(l->g, nd.inputs[0]) : NULL;
     bool follows = x && is_blocked(x) && x->layout->block_axis == 1 &&
@@ -311,8 +306,9 @@ static bool border_of(const graph *g, node_id n, int64_t *before, int64_t *after
         border_of_tiles(g, n, before, after);
         return before[0] || before[1] || after[0] || after[1];
     }
-    return named(nd, "", "Conv") && is_blocked(graph_type(g, nd->outputs[0])) &&
-           padding_of(g, n, before, after);
+    bool blocked =
+        is_blocked(graph_type(g, nd->inputs[0])) || is_blocked(graph_type(g, nd->outputs[0]));
+    return named(nd, "", "Conv") && blocked && padding_of(g, n, before, after);
 }
 
 /* Whether v's own memory can have a border: a kernel of this region writes it, and it is nobody's

@@ -113,13 +113,13 @@ static void accumulate_conv(lower *l, const convolution *c, const loop_expr *ind
 }
 
 /* The whole nest of a convolution with a bias (input 2, which may be left out): each result is the
- * bias and what `accumulate` adds. */
-static void sum_with_bias(lower *l, node_id n, const convolution *c,
+ * bias and what `accumulate` adds. Results run in steps along the axes: see lower_loops_strided. */
+static void sum_with_bias(lower *l, node_id n, const convolution *c, const int64_t *step,
                           void (*accumulate)(lower *l, const convolution *c, const loop_expr *index,
                                              loop_buf acc)) {
     value_id y = graph_output(lower_graph(l), n, 0), bias = graph_input(lower_graph(l), n, 2);
     loop_expr index[LOOP_MAX_RANK];
-    lower_loops(l, y, index);
+    lower_loops_strided(l, y, step, index);
     loop_buf acc = kit_scalar(l, "acc", c->sum);
     lower_assign(l, acc, NULL, kit_read_parameter(l, c->sum, bias, index[1], 0));
     accumulate(l, c, index, acc);
@@ -133,7 +133,7 @@ static void nest_conv(lower *l, node_id n) {
     bool ok = read_conv(g, n, 0, 1, &c.win, &c.group);
     assert(ok), (void)ok;
     c.sum = kit_sum_type(lower_type(l, c.x)->dtype);
-    sum_with_bias(l, n, &c, accumulate_conv);
+    sum_with_bias(l, n, &c, NULL, accumulate_conv);
 }
 
 /* ---- integers ---- */
@@ -297,7 +297,16 @@ static void nest_conv_transpose(lower *l, node_id n) {
     bool ok = read_transposed(g, n, &c.win, &c.group);
     assert(ok), (void)ok;
     c.sum = kit_sum_type(lower_type(l, c.x)->dtype);
-    sum_with_bias(l, n, &c, accumulate_transposed);
+    /* Results a stride apart meet the same taps: a product of pixels and channels for each phase.
+     */
+    const type *y = lower_type(l, graph_output(g, n, 0));
+    int64_t step[TENSOR_MAX_RANK] = {0};
+    for (int i = 0; i < c.win.axes; i++) {
+        dim stride = kit_dim(g, c.win.stride[i]);
+        bool whole = dim_equals_const(g->dims, dim_mod(g->dims, y->dims[i + 2], stride), 0);
+        if (whole && c.win.dilation[i] == 1) step[i + 2] = c.win.stride[i];
+    }
+    sum_with_bias(l, n, &c, step, accumulate_transposed);
 }
 
 /* ConvInteger is a convolution of i32 numbers that are centred already: padding then is zero, and

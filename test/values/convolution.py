@@ -1,0 +1,38 @@
+"""convolution.py ONNXCC: chains of convolutions, whose layouts onnx's cases of single nodes do not reach: few results a
+pixel behind blocks of channels, transposed convolutions with windows of one stride and of two."""
+import sys
+
+import numpy as np
+from cases import Cases
+from onnx import helper
+
+node = helper.make_node
+
+
+def numbers(*shape):
+    return np.random.default_rng(len(shape) + sum(shape)).uniform(-1, 1, shape).astype(np.float32)
+
+
+def main(onnxcc):
+    cases = Cases(onnxcc, ["--rtol", "1e-5", "--atol", "1e-5"])
+    x = numbers(2, 3, 9, 11)
+    dims = {"x": ["batch", 3, "height", "width"]}
+    first = node("Conv", ["x", "w", "b"], ["c"], pads=(1, 1, 1, 1))
+    constants = {"w": numbers(24, 3, 3, 3) / 5, "b": numbers(24)}
+    for name, last, weights in [
+        ("narrow_pointwise", node("Conv", ["c", "v"], ["d"]), (1, 24, 1, 1)),
+        ("narrow_window", node("Conv", ["c", "v"], ["d"], pads=(1, 1, 1, 1)), (3, 24, 3, 3)),
+        ("narrow_transposed", node("ConvTranspose", ["c", "v"], ["d"], strides=(2, 2)), (24, 1, 2, 2)),
+        ("transposed", node("ConvTranspose", ["c", "v"], ["d"], strides=(2, 3)), (24, 20, 2, 3)),
+        ("transposed_overlap", node("ConvTranspose", ["c", "v"], ["d"], strides=(2, 2), pads=[1] * 4), (24, 20, 4, 4)),
+        ("transposed_rest", node("ConvTranspose", ["c", "v"], ["d"], strides=(2, 2)), (24, 20, 3, 3)),
+    ]:
+        nodes = [first, last, node("Sigmoid", ["d"], ["y"])]
+        constants["v"] = numbers(*weights) / 5
+        cases.add(name, nodes, {"x": x}, {"y": None}, constants)
+        cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
+    return cases.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -166,14 +166,6 @@ static bool infer_scatter_nd(graph *g, node_id n) {
     return infer_scatter(g, n);
 }
 
-/* The buffer of a result that is read back: the node is a kernel of its own. */
-static loop_buf result_buffer(lower *l, value_id v) {
-    const loop_kernel *k = lower_kernel(l);
-    loop_buf b = 0;
-    while (k->buffers.data[b].value != v || k->buffers.data[b].space != LOOP_SPACE_OUTPUT) b++;
-    return b;
-}
-
 static void copy_data(lower *l, node_id n, loop_buf to) {
     loop_expr index[TENSOR_MAX_RANK];
     value_id x = input(l, n, 0);
@@ -200,7 +192,7 @@ static void store_update(lower *l, node_id n, loop_buf to, const loop_expr *at, 
 static void nest_scatter_elements(lower *l, node_id n) {
     graph *g = lower_graph(l);
     value_id x = input(l, n, 0), i = input(l, n, 1);
-    loop_buf to = result_buffer(l, graph_output(g, n, 0));
+    loop_buf to = kit_result_buffer(l, graph_output(g, n, 0));
     int rank = lower_type(l, x)->rank, axis;
     loop_expr index[TENSOR_MAX_RANK], at[TENSOR_MAX_RANK];
     if (!op_axis(g, n, node_attr_int(graph_node(g, n), "axis", 0), rank, &axis)) return;
@@ -216,7 +208,7 @@ static void nest_scatter_elements(lower *l, node_id n) {
 static void nest_scatter_nd(lower *l, node_id n) {
     graph *g = lower_graph(l);
     value_id x = input(l, n, 0), i = input(l, n, 1), u = input(l, n, 2);
-    loop_buf to = result_buffer(l, graph_output(g, n, 0));
+    loop_buf to = kit_result_buffer(l, graph_output(g, n, 0));
     int rank = lower_type(l, u)->rank, lists = lower_type(l, i)->rank - 1, length = 0;
     loop_expr index[TENSOR_MAX_RANK], list[TENSOR_MAX_RANK], at[TENSOR_MAX_RANK];
     if (!vector_length(g, n, lower_type(l, x)->rank, &length)) return;

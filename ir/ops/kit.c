@@ -321,6 +321,13 @@ loop_expr kit_check_index(lower *l, loop_expr at, loop_expr size) {
     return loop_max(k, zero, loop_min(k, positive, last));
 }
 
+loop_buf kit_result_buffer(lower *l, value_id v) {
+    const loop_kernel *k = lower_kernel(l);
+    loop_buf b = 0;
+    while (k->buffers.data[b].value != v || k->buffers.data[b].space != LOOP_SPACE_OUTPUT) b++;
+    return b;
+}
+
 loop_buf kit_scalar(lower *l, const char *stem, dtype t) {
     return lower_local(l, stem, t, LOOP_SPACE_TILE, 0, NULL);
 }

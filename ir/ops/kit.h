@@ -88,6 +88,8 @@ loop_expr kit_read_int(lower *l, value_id v, int64_t at);
 /* An index from data, counted from the end where negative; one outside of [0, size) is an error of
  * the run and becomes one inside. */
 loop_expr kit_check_index(lower *l, loop_expr at, loop_expr size);
+/* The buffer of a result that is read back: the node is a kernel of its own. */
+loop_buf kit_result_buffer(lower *l, value_id v);
 /* A scalar in a register. */
 loop_buf kit_scalar(lower *l, const char *stem, dtype t);
 /* The lowest number of a type: -inf for floats. */

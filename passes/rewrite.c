@@ -84,8 +84,12 @@ bool rewrite_replace(graph *g, value_id from, value_id to) {
 }
 
 void rewrite_take_over(graph *g, node_id n, value_id y, value_id made) {
-    bool tensor = graph_type(g, y)->kind == TYPE_TENSOR;
-    if (tensor ? rewrite_replace(g, y, made) : (graph_replace_uses(g, y, made), true)) return;
+    type_kind kind = graph_type(g, y)->kind;
+    if (kind == TYPE_SEQUENCE || kind == TYPE_OPTIONAL) {
+        graph_replace_uses(g, y, made); /* outputs of the graph are no lists in the end */
+        return;
+    }
+    if (rewrite_replace(g, y, made)) return;
     /* The graph's output keeps its name by way of an Identity. */
     const char *name = graph_value(g, y)->name;
     value_id out = graph_add_value(g, NULL, *graph_type(g, made));

@@ -49,6 +49,10 @@ bool rewrite_copy_body(graph *g, region_id body, node_id n, const value_id *inpu
  * if the number of iterations is not known. */
 bool rewrite_unroll(graph *g, node_id n);
 
+/* Sequences that a Loop node only grows become stacked results of it (gather_items.c), where all
+ * that reads them can read a stack. Adds to *changes. */
+bool rewrite_gather_items(graph *g, node_id loop, long *changes);
+
 /* Calls `visit` on every node of every region that is there at the start, but those in groups; sums
  * up what it returns. A negative result ends it. */
 long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,

@@ -157,6 +157,10 @@ static bool resolve_loop(resolver *r, node_id n, bool last) {
     const region b = *graph_region(g, body);
     bool carries = nd.input_count > 2 && any_list(g, nd.inputs + 2, nd.input_count - 2);
     if (!carries && !any_list(g, b.outputs.data, b.outputs.count)) return true;
+    long gathered = 0;
+    bool ok = rewrite_gather_items(g, n, &gathered);
+    r->changes += gathered;
+    if (!ok || gathered) return ok;
     int64_t trips, go_on;
     bool ready = (!nd.inputs[0] || rewrite_known(g, nd.inputs[0], &trips)) &&
                  (!graph_input(g, n, 1) || rewrite_known(g, nd.inputs[1], &go_on));

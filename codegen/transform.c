@@ -331,12 +331,24 @@ loop_stmt *transform_tile(loop_kernel *k, const loop_stmt *body, const tile_axis
     return tile_block(&t, body, false);
 }
 
+/* Whether an extent or a condition differs from one tile position to another: it has one of the
+ * variables, or reads a local, of which every position has its own. */
+static bool differs_in_tile(const loop_kernel *k, loop_expr e, const loop_var *vars, int count) {
+    if (!e) return false;
+    for (int i = 0; i < count; i++)
+        if (loop_uses_var(k, e, vars[i])) return true;
+    const loop_node n = *loop_get(k, e);
+    if (n.op == LOOP_LOAD && loop_buffer_of(k, (loop_buf)n.i)->space >= LOOP_SPACE_STACK)
+        return true;
+    for (uint32_t i = 0; i < n.arg_count; i++)
+        if (differs_in_tile(k, n.args[i], vars, count)) return true;
+    return false;
+}
+
 bool transform_can_tile(const loop_kernel *k, const loop_stmt *s, const loop_var *vars, int count) {
     for (; s; s = s->next) {
-        for (int i = 0; i < count; i++) {
-            if (s->kind == LOOP_STMT_FOR && loop_uses_var(k, s->extent, vars[i])) return false;
-            if (s->kind == LOOP_STMT_IF && loop_uses_var(k, s->condition, vars[i])) return false;
-        }
+        if (s->kind == LOOP_STMT_FOR && differs_in_tile(k, s->extent, vars, count)) return false;
+        if (s->kind == LOOP_STMT_IF && differs_in_tile(k, s->condition, vars, count)) return false;
         if (s->kind == LOOP_STMT_FOR && s->loop != LOOP_SERIAL && s->loop != LOOP_INDEPENDENT &&
             s->loop != LOOP_REDUCE)
             return false;

@@ -45,7 +45,8 @@ typedef struct {
 loop_stmt *transform_tile(loop_kernel *k, const loop_stmt *body, const tile_axis *axes, int count,
                           int64_t unroll);
 
-/* Whether loop extents and branch conditions in the body are free of the variables. */
+/* Whether loop extents and branch conditions in the body are free of the variables and of locals.
+ */
 bool transform_can_tile(const loop_kernel *k, const loop_stmt *body, const loop_var *vars,
                         int count);
 

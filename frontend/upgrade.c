@@ -1,7 +1,7 @@
 /* upgrade.c: old opsets in the newest meaning: one row for each change of an operator. A node
  * passes the rows that are newer than its opset, in order, and is emitted with today's attributes
  * and inputs. Differences that only widened types need no row. */
-#include "frontend/import_internal.h"
+#include "frontend/upgrade.h"
 
 #include <string.h>
 
@@ -106,8 +106,7 @@ static bool up_drop_consumed(importer *im, import_node *n, bool *done) {
 
 static bool up_batch_norm(importer *im, import_node *n, bool *done) {
     (void)done;
-    if (!int_of(n, "spatial", 1))
-        return import_error(im, n, "export with a newer opset", "spatial=0 is not supported");
+    if (!int_of(n, "spatial", 1) && n->opset < 9) return upgrade_batch_norm_elements(im, n);
     static const char *const old[] = {"spatial", "is_test", "consumed_inputs"};
     for (size_t i = 0; i < sizeof old / sizeof *old; i++) import_drop_attr(n, old[i]);
     /* The optional outputs of old versions hold nothing at inference. */
@@ -294,7 +293,11 @@ static const upgrade_row rows[] = {
     {"Dropout", 12, up_dropout, NULL, 0},
     {"Split", 13, NULL, "split", 1},
     {"Reshape", 5, NULL, "shape", 1},
-    {"Tile", 6, NULL, "repeats", 1},
+    {"Tile", 6, upgrade_tile, NULL, 0},
+    {"GlobalLpPool", 2, upgrade_norm_order, NULL, 0},
+    {"LpPool", 2, upgrade_norm_order, NULL, 0},
+    {"RoiAlign", 16, upgrade_roi_align, NULL, 0},
+    {"GroupNormalization", 21, upgrade_group_norm, NULL, 0},
     AXES("Squeeze", 13),
     AXES("Unsqueeze", 13),
     AXES("ReduceSum", 13),
@@ -325,6 +328,7 @@ static const upgrade_row rows[] = {
     {"Softmax", 13, up_softmax, NULL, 0},
     {"LogSoftmax", 13, up_softmax, NULL, 0},
     {"Hardmax", 13, up_softmax, NULL, 0},
+    {"Upsample", 7, upgrade_upsample, NULL, 0},
     {"Upsample", 10, up_upsample, NULL, 0},
     {"Resize", 11, up_resize_10, NULL, 0},
     {"Resize", 13, up_resize_11, NULL, 0},
@@ -349,7 +353,7 @@ static const upgrade_row rows[] = {
     CONSUMED("Neg"),
     CONSUMED("Reciprocal"),
     CONSUMED("Relu"),
-    CONSUMED("Selu"),
+    {"Selu", 6, upgrade_selu, NULL, 0},
     CONSUMED("Sigmoid"),
     CONSUMED("Sqrt"),
     CONSUMED("Sum"),

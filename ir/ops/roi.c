@@ -44,6 +44,12 @@ static bool infer_max_roi_pool(graph *g, node_id n) {
     return true;
 }
 
+/* To the nearest whole number, halves away from zero: as C's round. */
+static loop_expr round_away(lower *l, loop_expr e) {
+    return loop_formula(lower_kernel(l), "select(e < 0, ceil(e - 0.5), floor(e + 0.5))", DTYPE_F32,
+                        (const loop_binding[]){{"e", e}}, 1);
+}
+
 /* The first position of a bin and the one behind its last, kept inside of the image. */
 static void bin_range(lower *l, loop_expr start, loop_expr size, loop_expr bin, loop_expr extent,
                       loop_expr *first, loop_expr *end) {
@@ -68,8 +74,8 @@ static void nest_max_roi_pool(lower *l, node_id n) {
     for (int i = 0; i < 2; i++) {
         loop_expr low = roi_number(l, rois, index[0], 2 - i);
         loop_expr high = roi_number(l, rois, index[0], 4 - i);
-        low = kit_op1(l, LOOP_ROUND, loop_mul(k, low, scale));
-        high = kit_op1(l, LOOP_ROUND, loop_mul(k, high, scale));
+        low = round_away(l, loop_mul(k, low, scale));
+        high = round_away(l, loop_mul(k, high, scale));
         loop_expr size = loop_max(k, loop_add(k, loop_sub(k, high, low), f32(l, 1)), f32(l, 1));
         size = kit_op2(l, LOOP_DIV, size, loop_cast(k, DTYPE_F32, lower_dim(l, y, i + 2)));
         bin_range(l, low, size, index[i + 2], lower_dim(l, x, i + 2), &first[i], &end[i]);

@@ -5,6 +5,7 @@
  * their ratios matter. Constant weights only: transforming them must cost nothing. */
 #include "passes/rewrite.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -96,26 +97,10 @@ static double direct_cost(const shape *s) {
     return larger(products * 1.1, weights / MEMORY_BYTES);
 }
 
-/* Tiles a block: as few as leave little of the last block unused, with something for what a block
- * costs apart from its tiles. */
-static int64_t choose_tiles(const shape *s) {
-    enum { FEWEST = 7, MOST = 16, REGISTERS = 14, BLOCK_COST = 1 };
-    int64_t total = tile_count(s), best = total, least = INT64_MAX;
-    if (s->open) return REGISTERS;
-    if (total <= MOST) return total;
-    for (int64_t tiles = FEWEST; tiles <= MOST; tiles++) {
-        int64_t cost = ceil_div(total, tiles) * (2 * tiles + BLOCK_COST);
-        if (cost > least) continue;
-        least = cost;
-        best = tiles;
-    }
-    return best;
-}
-
-static double winograd_cost(shape *s) {
-    enum { REGISTERS = 14 };
+/* The cost with blocks of s->tiles tiles; fills in what else is chosen. */
+static double cost_of_blocks(shape *s) {
+    enum { REGISTERS = 14, POINT_COST = 12 };
     int64_t in_blocks = ceil_div(s->inputs, LANES), out_blocks = ceil_div(s->outputs, LANES);
-    s->tiles = choose_tiles(s);
     s->vectors = s->tiles <= REGISTERS && out_blocks % 2 == 0 ? 2 : 1;
     int64_t blocks = ceil_div(tile_count(s), s->tiles), tiles = blocks * s->tiles;
     int64_t groups = out_blocks / s->vectors;
@@ -123,13 +108,36 @@ static double winograd_cost(shape *s) {
     double transforms = (double)(tiles * (INPUT_COST * in_blocks + OUTPUT_COST * out_blocks));
     double weights = (double)(POINTS * 4 * LANES * out_blocks * s->inputs);
     double data = (double)(POINTS * 4 * LANES * in_blocks * tiles);
-    double cost = larger(products, weights / MEMORY_BYTES) + transforms;
+    double cost = larger(products, weights / MEMORY_BYTES) + transforms +
+                  (double)(blocks * groups * POINTS * POINT_COST);
     s->fused = blocks > 1 && data / (double)blocks <= STACK_BYTES && weights <= L2_BYTES;
     if (s->fused) return cost;
     double tiles_outside = data + (weights > L2_BYTES ? weights * (double)blocks : weights);
     double weights_outside = weights + (data > L2_BYTES ? data * (double)groups : data);
     s->tiles_outside = tiles_outside < weights_outside;
     return cost + 2 * data / CACHE_BYTES;
+}
+
+/* Chooses the tiles of a block: those that leave little of the last block unused, and blocks that a
+ * kernel can keep to itself where that is worth more. */
+static double winograd_cost(shape *s) {
+    enum { FEWEST = 7, MOST = 16, USUAL = 14 };
+    int64_t total = tile_count(s);
+    shape best = *s;
+    double least = INFINITY;
+    for (int64_t tiles = total < FEWEST ? total : FEWEST; tiles <= MOST && tiles <= total;
+         tiles++) {
+        shape tried = *s;
+        tried.tiles = tiles;
+        /* What is left over cannot be known where sizes are open. */
+        if (s->open && tiles > USUAL) break;
+        double cost = cost_of_blocks(&tried);
+        if (cost > least) continue;
+        least = cost;
+        best = tried;
+    }
+    *s = best;
+    return least;
 }
 
 /* ---- the rewriting ---- */

@@ -518,6 +518,8 @@ static void choose_reduction_tile(cut_nest *c) {
     c->loads = t.loads;
     c->unroll = 256 / tile_vectors(c);
     if (c->unroll > MAX_UNROLL) c->unroll = MAX_UNROLL;
+    /* A tile that fills the registers has none left for what unrolled steps would share. */
+    if (2 * tile_vectors(c) > t.registers) c->unroll = 1;
     order_axes(c, &t);
 }
 

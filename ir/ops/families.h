@@ -24,6 +24,7 @@
     X(matmul)                                                                                      \
     X(ml)                                                                                          \
     X(ml_numeric)                                                                                  \
+    X(ml_svm)                                                                                      \
     X(ml_tree)                                                                                     \
     X(movement)                                                                                    \
     X(normalization)                                                                               \

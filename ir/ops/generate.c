@@ -132,20 +132,37 @@ static int64_t range_count(graph *g, node_id n) {
     return count > 0 && count < (double)DIM_MAX ? (int64_t)count : 0;
 }
 
+/* The whole number that a scalar is, as a dimension: exporters cast sizes to floats, and count by
+ * 1.0. DIM_NONE if it is not known. */
+static dim whole_number(graph *g, value_id v) {
+    const value *x = graph_value(g, v);
+    size_t count;
+    if (x->constant && dtype_is_float(x->type.dtype)) {
+        double number = value_float(x, g->dims, 0);
+        bool whole = number == floor(number) && fabs(number) < 1 << 24;
+        return whole ? dim_const(g->dims, (int64_t)number) : DIM_NONE;
+    }
+    const dim *elements = graph_elements(g, v, &count);
+    if (elements && count) return elements[0];
+    const node *n = x->producer ? graph_node(g, x->producer) : NULL;
+    bool cast = n && strcmp(n->op->name, "Cast") == 0 && dtype_is_float(x->type.dtype);
+    return cast ? whole_number(g, n->inputs[0]) : DIM_NONE;
+}
+
 static bool infer_range(graph *g, node_id n) {
     dtype t = graph_type(g, graph_input(g, n, 0))->dtype;
-    const dim *in[3];
-    size_t count;
+    dim in[3];
     int64_t step;
     for (uint32_t i = 0; i < 3; i++) {
         if (!kit_need(g, n, i, 0, 1)) return false;
-        in[i] = graph_elements(g, graph_input(g, n, i), &count);
-        if (in[i] && !count) return op_error(g, n, NULL, "input %u is empty", i);
+        const type *x = graph_type(g, graph_input(g, n, i));
+        if (x->rank == 1 && dim_equals_const(g->dims, x->dims[0], 0))
+            return op_error(g, n, NULL, "input %u is empty", i);
+        in[i] = whole_number(g, graph_input(g, n, i));
     }
     dim length;
-    if (in[0] && in[1] && in[2] && dim_is_const(g->dims, in[2][0], &step) && step) {
-        dim span =
-            step > 0 ? dim_sub(g->dims, in[1][0], in[0][0]) : dim_sub(g->dims, in[0][0], in[1][0]);
+    if (in[0] && in[1] && in[2] && dim_is_const(g->dims, in[2], &step) && step) {
+        dim span = step > 0 ? dim_sub(g->dims, in[1], in[0]) : dim_sub(g->dims, in[0], in[1]);
         length = dim_max(g->dims, kit_dim(g, 0),
                          dim_ceildiv(g->dims, span, kit_dim(g, step > 0 ? step : -step)));
     } else if (range_count(g, n) >= 0) {

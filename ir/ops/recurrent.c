@@ -303,9 +303,8 @@ static value_id direction_part(graph *g, node_id n, value_id v, int d, const int
     return kit_build_reshape(g, n, kit_build_slice(g, n, v, 0, d, d + 1), shape, rank);
 }
 
-/* x * W of one direction, as 32-bit floats, its bias added. */
-static value_id quantised_product(graph *g, node_id n, const value_id *x, int d, int64_t rows,
-                                  value_id bias) {
+/* x * W of one direction, as 32-bit floats. */
+static value_id quantised_product(graph *g, node_id n, const value_id *x, int d, int64_t rows) {
     const node nd = *graph_node(g, n);
     int64_t matrix[] = {-1, rows}, flat[] = {-1};
     value_id inputs[] = {x[0], direction_part(g, n, nd.inputs[IN_W], d, matrix, 2), x[2],
@@ -314,9 +313,7 @@ static value_id quantised_product(graph *g, node_id n, const value_id *x, int d,
         kit_build_cast(g, n, kit_build(g, n, "MatMulInteger", 4, inputs, 0, NULL), DTYPE_F32);
     value_id scale =
         kit_build2(g, n, "Mul", x[1], direction_part(g, n, nd.inputs[IN_W_SCALE], d, flat, 1));
-    y = kit_build2(g, n, "Mul", y, scale);
-    if (!bias) return y;
-    return kit_build2(g, n, "Add", y, direction_part(g, n, bias, d, flat, 1));
+    return kit_build2(g, n, "Mul", y, scale);
 }
 
 static bool expand_quantised_lstm(graph *g, node_id n) {
@@ -330,15 +327,17 @@ static bool expand_quantised_lstm(graph *g, node_id n) {
     int64_t rows = s.gates * hidden;
     value_id inputs[RECURRENCE_INPUTS] = {0}, x[3], part[2];
     if (!quantise_input(g, n, time_first(g, n, batch_first), x)) return false;
-    value_id bias = bias_part(g, n, 0, rows);
     for (int d = 0; d < s.directions; d++)
-        if (!(part[d] = quantised_product(g, n, x, d, rows, bias))) return false;
+        if (!(part[d] = quantised_product(g, n, x, d, rows))) return false;
     attr last = attr_int("axis", 2);
     inputs[RECURRENCE_X] =
         s.directions == 1 ? part[0] : kit_build(g, n, "Concat", 2, part, 1, &last);
     if (!inputs[RECURRENCE_X]) return false;
     inputs[RECURRENCE_R] = nd.inputs[IN_R];
-    inputs[RECURRENCE_BIAS] = bias_part(g, n, 1, rows);
+    /* Both biases at once, behind both products: a step quantises what it gets, so that a last bit
+     * counts, and this is the order of ONNX Runtime. */
+    value_id of_input = bias_part(g, n, 0, rows), of_state = bias_part(g, n, 1, rows);
+    if (of_input) inputs[RECURRENCE_BIAS] = kit_build2(g, n, "Add", of_input, of_state);
     pass_states(g, n, batch_first, inputs);
     inputs[RECURRENCE_SCALE] = nd.inputs[IN_R_SCALE];
     inputs[RECURRENCE_ZERO] = nd.inputs[IN_R_ZERO];

@@ -47,6 +47,16 @@ def add_constants(c):
               {"c": np.array(taken), "x": X}, ["y"])
 
 
+def add_loops(c):
+    """Strings that loops read, carry and stack."""
+    row = helper.make_tensor_value_info("row", TensorProto.STRING, [3])
+    out = [helper.make_tensor_value_info(name, TensorProto.STRING, [3]) for name in ("last", "kept")]
+    body = helper.make_graph([node("Identity", ["row"], ["last"]), node("Identity", ["before"], ["kept"])], "body",
+                             [helper.make_tensor_value_info("before", TensorProto.STRING, [3]), row], out)
+    c.add("scan", [node("Scan", ["k", "x"], ["y", "z"], num_scan_inputs=1, body=body)], {"x": X}, ["y", "z"],
+          {"k": strings(["1", "2", "3"])}, [X[1], strings([["1", "2", "3"], X[0]])])
+
+
 def add_pairs(c):
     c.add("equal", [node("Equal", ["x", "k"], ["y"])], {"x": X}, ["y"], {"k": strings(["a", "bb", "xyz" * 30])})
     c.add("concat_twice", [node("StringConcat", ["x", "k"], ["z"]), node("StringConcat", ["z", "z"], ["y"])],
@@ -125,6 +135,7 @@ cases = Cases(sys.argv[1])
 add_casts(cases)
 add_movement(cases)
 add_constants(cases)
+add_loops(cases)
 add_pairs(cases)
 add_parts(cases)
 add_patterns(cases)

@@ -306,9 +306,10 @@ static bool border_of(const graph *g, node_id n, int64_t *before, int64_t *after
         border_of_tiles(g, n, before, after);
         return before[0] || before[1] || after[0] || after[1];
     }
+    if (!named(nd, "", "Conv")) return false;
     bool blocked =
         is_blocked(graph_type(g, nd->inputs[0])) || is_blocked(graph_type(g, nd->outputs[0]));
-    return named(nd, "", "Conv") && blocked && padding_of(g, n, before, after);
+    return blocked && padding_of(g, n, before, after);
 }
 
 /* Whether v's own memory can have a border: a kernel of this region writes it, and it is nobody's

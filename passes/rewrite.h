@@ -53,6 +53,11 @@ bool rewrite_unroll(graph *g, node_id n);
  * that reads them can read a stack. Adds to *changes. */
 bool rewrite_gather_items(graph *g, node_id loop, long *changes);
 
+/* A sequence that a Loop node carries becomes its tensors, if each iteration leaves as many
+ * (split_states.c). *y is the result that was that sequence (or 0), *results are those that are its
+ * tensors now, *count of them: 0 if the loop carries none. False after a diagnostic. */
+bool rewrite_split_state(graph *g, node_id loop, value_id *y, size_t *count, value_id **results);
+
 /* Calls `visit` on every node of every region that is there at the start, but those in groups; sums
  * up what it returns. A negative result ends it. */
 long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,

@@ -150,43 +150,6 @@ static bool resolve_map(resolver *r, node_id n) {
     return true;
 }
 
-static bool resolve_loop(resolver *r, node_id n, bool last) {
-    graph *g = r->g;
-    const node nd = *graph_node(g, n);
-    region_id body = node_attr_region(&nd, "body");
-    const region b = *graph_region(g, body);
-    bool carries = nd.input_count > 2 && any_list(g, nd.inputs + 2, nd.input_count - 2);
-    if (!carries && !any_list(g, b.outputs.data, b.outputs.count)) return true;
-    long gathered = 0;
-    bool ok = rewrite_gather_items(g, n, &gathered);
-    r->changes += gathered;
-    if (!ok || gathered) return ok;
-    int64_t trips, go_on;
-    bool ready = (!nd.inputs[0] || rewrite_known(g, nd.inputs[0], &trips)) &&
-                 (!graph_input(g, n, 1) || rewrite_known(g, nd.inputs[1], &go_on));
-    for (uint32_t i = 2; i < nd.input_count; i++)
-        ready &= !is_list(g, nd.inputs[i]) || list_of(r, nd.inputs[i]);
-    if (!ready && !last) return true;
-    if (!rewrite_unroll(g, n)) return false;
-    for (uint32_t i = 0; i < nd.output_count; i++)
-        if (nd.outputs[i] && nd.outputs[i] < r->gone_count) r->gone[nd.outputs[i]] = true;
-    r->changes++;
-    return true;
-}
-
-/* ---- If ---- */
-
-/* The items of both branches' result i, if they are as many; NULL otherwise. */
-static const value_list *branch_items(const resolver *r, const node *nd, uint32_t i, int branch) {
-    static const char *const names[] = {"then_branch", "else_branch"};
-    const value_list *lists[2];
-    for (int b = 0; b < 2; b++) {
-        region_id region = node_attr_region(nd, names[b]);
-        lists[b] = list_of(r, graph_region(r->g, region)->outputs.data[i]);
-    }
-    return lists[0] && lists[1] && lists[0]->count == lists[1]->count ? lists[branch] : NULL;
-}
-
 static node_id node_behind(const graph *g, node_id n) {
     const region *r = graph_region(g, graph_node(g, n)->region);
     for (size_t i = 0; i + 1 < r->nodes.count; i++)
@@ -210,6 +173,49 @@ static bool rebuild_list(resolver *r, node_id n, value_id y, size_t count, const
     r->gone[y] = true;
     r->changes++;
     return true;
+}
+
+static bool resolve_loop(resolver *r, node_id n, bool last) {
+    graph *g = r->g;
+    const node nd = *graph_node(g, n);
+    region_id body = node_attr_region(&nd, "body");
+    const region b = *graph_region(g, body);
+    bool carries = nd.input_count > 2 && any_list(g, nd.inputs + 2, nd.input_count - 2);
+    if (!carries && !any_list(g, b.outputs.data, b.outputs.count)) return true;
+    long gathered = 0;
+    bool ok = rewrite_gather_items(g, n, &gathered);
+    r->changes += gathered;
+    if (!ok || gathered) return ok;
+    int64_t trips, go_on;
+    bool ready = (!nd.inputs[0] || rewrite_known(g, nd.inputs[0], &trips)) &&
+                 (!graph_input(g, n, 1) || rewrite_known(g, nd.inputs[1], &go_on));
+    for (uint32_t i = 2; i < nd.input_count; i++)
+        ready &= !is_list(g, nd.inputs[i]) || list_of(r, nd.inputs[i]);
+    if (!ready && !last) return true;
+    if (!ready) {
+        value_id y, *items;
+        size_t count;
+        if (!rewrite_split_state(g, n, &y, &count, &items)) return false;
+        if (count) return y ? rebuild_list(r, n, y, count, items) : (r->changes++, true);
+    }
+    if (!rewrite_unroll(g, n)) return false;
+    for (uint32_t i = 0; i < nd.output_count; i++)
+        if (nd.outputs[i] && nd.outputs[i] < r->gone_count) r->gone[nd.outputs[i]] = true;
+    r->changes++;
+    return true;
+}
+
+/* ---- If ---- */
+
+/* The items of both branches' result i, if they are as many; NULL otherwise. */
+static const value_list *branch_items(const resolver *r, const node *nd, uint32_t i, int branch) {
+    static const char *const names[] = {"then_branch", "else_branch"};
+    const value_list *lists[2];
+    for (int b = 0; b < 2; b++) {
+        region_id region = node_attr_region(nd, names[b]);
+        lists[b] = list_of(r, graph_region(r->g, region)->outputs.data[i]);
+    }
+    return lists[0] && lists[1] && lists[0]->count == lists[1]->count ? lists[branch] : NULL;
 }
 
 /* Result `at` of an If of unknown condition: its items in its place. */

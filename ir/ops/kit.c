@@ -63,16 +63,19 @@ static dim cover_dim(graph *g, dim a, dim b, dim old) {
     return dim_fresh_symbol(g->dims, "varies", low < 0 ? 0 : low, high);
 }
 
-bool kit_cover_items(graph *g, const type *a, const type *b, type *out) {
+bool kit_cover_items(graph *g, const type *a, const type *b, const type *old, type *out) {
     if (a->kind != TYPE_TENSOR || b->kind != TYPE_TENSOR) return kit_cover(g, a, b, NULL, out);
     if (a->dtype != b->dtype) return false;
     type made = {.kind = TYPE_TENSOR, .dtype = a->dtype, .rank = a->rank == b->rank ? a->rank : -1};
     dim *dims = ARENA_ARRAY(g->memory, dim, made.rank > 0 ? (size_t)made.rank : 0);
+    bool like = old && old->kind == TYPE_TENSOR && old->rank == made.rank;
     for (int i = 0; i < made.rank; i++) {
         bool same = a->dims[i] == b->dims[i];
         dims[i] = same || is_open(g, a->dims[i]) ? a->dims[i]
                   : is_open(g, b->dims[i])       ? b->dims[i]
-                                                 : dim_fresh_symbol(g->dims, "varies", 0, DIM_MAX);
+                  : like && is_open(g, old->dims[i])
+                      ? old->dims[i]
+                      : dim_fresh_symbol(g->dims, "varies", 0, DIM_MAX);
     }
     made.dims = dims;
     *out = made;
@@ -90,7 +93,8 @@ bool kit_cover(graph *g, const type *a, const type *b, const type *old, type *ou
     if (a->kind != TYPE_TENSOR) {
         type *element = ARENA_NEW(g->memory, type);
         made.element = element;
-        if (!a->element || !b->element || !kit_cover_items(g, a->element, b->element, element))
+        if (!a->element || !b->element ||
+            !kit_cover_items(g, a->element, b->element, like ? old->element : NULL, element))
             return false;
         *out = made;
         return true;

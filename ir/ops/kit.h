@@ -22,7 +22,7 @@ bool kit_has_output(graph *g, node_id n, uint32_t i);
  * NULL) if it is a symbol already, else become new symbols. False if there is none. */
 bool kit_cover(graph *g, const type *a, const type *b, const type *old, type *out);
 /* The same for items of a sequence: what differs is open altogether, the number of axes too. */
-bool kit_cover_items(graph *g, const type *a, const type *b, type *out);
+bool kit_cover_items(graph *g, const type *a, const type *b, const type *old, type *out);
 dim kit_dim(graph *g, int64_t value);
 /* Dimension `axis` of an output whose size only the data say: the one that its value has already
  * (declared, or from an earlier inference) if that has `rank` axes, else a new symbol. */

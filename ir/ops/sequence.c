@@ -29,13 +29,19 @@ static bool need_sequence(graph *g, node_id n, uint32_t i) {
     return (t && t->kind == TYPE_SEQUENCE) || op_error(g, n, NULL, "input %u is no sequence", i);
 }
 
+/* The type of items that an earlier inference found for the result, or NULL. */
+static const type *old_element(graph *g, node_id n) {
+    return graph_type(g, graph_output(g, n, 0))->element;
+}
+
 /* The type that covers all of some values. */
 static bool cover_all(graph *g, node_id n, const value_id *items, size_t count, type *out) {
+    const type *old = old_element(g, n);
     for (size_t i = 0; i < count; i++) {
         const type *t = graph_type(g, items[i]);
         if (i == 0)
             *out = *t;
-        else if (!kit_cover_items(g, out, t, out))
+        else if (!kit_cover_items(g, out, t, old, out))
             return op_error(g, n, NULL, "items %zu and %zu of the sequence have different types",
                             i - 1, i);
     }
@@ -85,7 +91,7 @@ static bool infer_insert(graph *g, node_id n) {
     const value_list *list = list_of(g, nd.inputs[0]);
     size_t at, errors = g->diag->error_count;
     type element;
-    if (!kit_cover_items(g, all.element, kit_input(g, n, 1), &element))
+    if (!kit_cover_items(g, all.element, kit_input(g, n, 1), old_element(g, n), &element))
         return op_error(g, n, NULL, "a tensor of %s does not go into a sequence of %s",
                         dtype_name(kit_input(g, n, 1)->dtype), dtype_name(all.element->dtype));
     op_set_type(g, n, 0, type_of_list(g, TYPE_SEQUENCE, element));

@@ -59,7 +59,23 @@ def add_written_out(c):
           {"x": X, "first": X[0], "where": np.array(2)}, ["y"], constants, [(X + X)[1]])
 
 
+def add_carried(c):
+    """A sequence that keeps its length through a loop whose trip count is an input."""
+    body = loop_body(
+        [node("Identity", ["go_on"], ["go_on_out"]), node("SequenceAt", ["q", "zero"], ["first"]),
+         node("Add", ["first", "first"], ["twice"]), node("SequenceErase", ["q", "zero"], ["rest"]),
+         node("SequenceInsert", ["rest", "twice"], ["u"])],
+        [items("q")], [items("u")])
+    nodes = [node("SequenceConstruct", ["a", "b"], ["start"]), node("Loop", ["trips", "yes", "start"], ["end"], body=body),
+             node("ConcatFromSequence", ["end"], ["y"], axis=0)]
+    a, b = X[0], X[1]
+    for trips, wanted in ((0, [a, b]), (1, [b, 2 * a]), (2, [2 * a, 2 * b]), (5, [4 * b, 8 * a])):
+        c.add(f"carried_{trips}", nodes, {"a": a, "b": b, "trips": np.array(trips)}, ["y"],
+              {"yes": np.array(True), "zero": np.array(0)}, [np.concatenate(wanted)])
+
+
 cases = Cases(sys.argv[1])
+add_carried(cases)
 add_grown(cases)
 add_written_out(cases)
 sys.exit(cases.run())

@@ -180,7 +180,7 @@ static bool spell(graph *g, node_id n) {
     const node nd = *graph_node(g, n);
     diag *d = g->diag;
     size_t nodes = g->nodes.count, items = d->items.count, errors = d->error_count;
-    bool ok = nd.op->expand(g, n);
+    bool ok = op_check_types(g, n) && nd.op->expand(g, n);
     for (size_t i = nodes; i < g->nodes.count; i++) {
         if (!*g->nodes.data[i].name) g->nodes.data[i].name = nd.name;
         if (!g->nodes.data[i].source) g->nodes.data[i].source = nd.source;

@@ -73,6 +73,10 @@ void op_add_defaults(graph *g, node *n);
  * diagnostic if not. Operators without a schema pass. */
 bool op_check(graph *g, node_id n);
 
+/* Whether the node's tensors have element types that its newest schema allows, the same where it
+ * asks for the same; a diagnostic if not. */
+bool op_check_types(graph *g, node_id n);
+
 /* ---- for infer hooks ---- */
 /* Infers the nodes of one region. Hooks of operators whose regions have inputs set the types of
  * these, then call it; regions without inputs are inferred before their node's hook runs. */

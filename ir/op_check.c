@@ -3,6 +3,8 @@
 #include "ir/op.h"
 #include "ir/schema.h"
 
+#include <string.h>
+
 static bool kind_fits(const schema_attribute *s, const attr *a) {
     static const schema_kind kinds[] = {
         [ATTR_INT] = SCHEMA_INT,        [ATTR_FLOAT] = SCHEMA_FLOAT,
@@ -48,4 +50,42 @@ bool op_check(graph *g, node_id n) {
         return op_error(g, n, NULL, "it has %u outputs, the operator has %u to %u",
                         nd->output_count, s->min_output, s->max_output);
     return check_attributes(g, n, s);
+}
+
+/* The parameter of input i: the last one stands for all that follow, if it is variadic. */
+static const schema_param *parameter(const schema_version *s, uint32_t i) {
+    if (i < s->input_count) return &s->inputs[i];
+    const schema_param *last = s->input_count ? &s->inputs[s->input_count - 1] : NULL;
+    return last && last->option == SCHEMA_VARIADIC ? last : NULL;
+}
+
+/* The first input in front of input i that must have its type; 0 if there is none. */
+static value_id same_type(const node *n, const schema_version *s, uint32_t i) {
+    const schema_param *own = parameter(s, i);
+    for (uint32_t j = 0; j < i; j++) {
+        const schema_param *other = parameter(s, j);
+        bool free = own->option == SCHEMA_VARIADIC && !own->homogeneous;
+        if (n->inputs[j] && !free && strcmp(own->type, other->type) == 0) return n->inputs[j];
+    }
+    return 0;
+}
+
+bool op_check_types(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const schema_op *op = schema_find(nd.op->domain, nd.op->name);
+    const schema_version *s = op ? &op->versions[op->version_count - 1] : NULL;
+    for (uint32_t i = 0; s && i < nd.input_count; i++) {
+        const schema_param *p = parameter(s, i);
+        if (!nd.inputs[i] || !p) continue;
+        const type t = *graph_type(g, nd.inputs[i]);
+        if (t.kind != TYPE_TENSOR) return op_error(g, n, NULL, "input %s is not a tensor", p->name);
+        if (!(p->types->elements[SCHEMA_IS_TENSOR] >> t.dtype & 1))
+            return op_error(g, n, NULL, "input %s has elements of type %s", p->name,
+                            dtype_name(t.dtype));
+        value_id other = same_type(&nd, s, i);
+        if (other && graph_type(g, other)->dtype != t.dtype)
+            return op_error(g, n, NULL, "input %s has elements of type %s, another one of %s",
+                            p->name, dtype_name(t.dtype), dtype_name(graph_type(g, other)->dtype));
+    }
+    return true;
 }

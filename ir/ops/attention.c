@@ -159,6 +159,7 @@ static bool expand_attention(graph *g, node_id n) {
     if (!q || !k || !v) return false;
     k = append(g, n, graph_input(g, n, IN_PAST_K), k);
     v = append(g, n, graph_input(g, n, IN_PAST_V), v);
+    if (!k || !v) return false;
     /* Narrow floats overflow less if both sides are scaled, as the standard's body has it. */
     bool narrow = dtype_bits(graph_type(g, q)->dtype) < 32;
     q = scaled(g, n, q, narrow ? sqrt(scale) : scale);

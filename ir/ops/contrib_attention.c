@@ -72,6 +72,10 @@ static bool score_bias(graph *g, node_id n, value_id mask, value_id bias, value_
                        dtype t, value_id *out) {
     *out = bias;
     if (!mask) return true;
+    if (graph_type(g, mask)->kind != TYPE_TENSOR || graph_type(g, mask)->rank < 1 ||
+        graph_type(g, mask)->rank > 4)
+        return op_error(g, n, NULL, "a mask of %d axes is of no known kind",
+                        graph_type(g, mask)->rank);
     double filter = node_attr_float(graph_node(g, n), "mask_filter_value", -10000);
     value_id choice[] = {visible_keys(g, n, mask, keys, batch), spell_number(g, t, 0),
                          spell_number(g, t, filter)};

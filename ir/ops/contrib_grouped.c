@@ -38,8 +38,8 @@ static bool infer_cache(graph *g, node_id n) {
         return false;
     const type made = *graph_type(g, graph_output(g, n, 0));
     type t = *kit_input(g, n, CACHE_NEW);
-    dim dims[] = {t.dims[0], t.dims[1], made.kind == TYPE_TENSOR ? made.dims[2] : t.dims[2],
-                  t.dims[3]};
+    dim dims[] = {t.dims[0], t.dims[1],
+                  made.kind == TYPE_TENSOR && made.rank == 4 ? made.dims[2] : t.dims[2], t.dims[3]};
     op_set_type(g, n, 0, type_tensor(t.dtype, 4, dims));
     return true;
 }

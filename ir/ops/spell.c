@@ -23,7 +23,7 @@ bool spell_node(graph *g, node_id n, const char *op, uint32_t input_count, const
         outputs[i] = graph_add_value(g, graph_node(g, n)->name, (type){.rank = -1});
     node_id made = graph_add_node(g, graph_node(g, n)->region, n, row, "", input_count, inputs,
                                   output_count, outputs, attr_count, attrs);
-    return op_infer(g, made);
+    return op_check(g, made) && op_infer(g, made);
 }
 
 value_id spell_value(graph *g, node_id n, const char *op, uint32_t input_count,

@@ -24,6 +24,9 @@ def mask_of(r, *shape):
     return mask
 
 
+X = "batch rows 12"
+
+
 def projections():
     def operands(r, mask=None, past=None, bias=None, v=H):
         weights = [numbers(r, B, S, 12), numbers(r, 12, 2 * H + v, scale=0.4), numbers(r, 2 * H + v)]
@@ -36,24 +39,25 @@ def projections():
                    symbolic=symbolic, weights=(1, 2))
 
     yield row("plain")
-    yield row("symbolic", symbolic=True)
+    yield row("symbolic", symbolic=[X])
     yield row("causal", dict(unidirectional=1))
     yield row("scale", dict(scale=0.3))
     yield row("value_size", dict(qkv_hidden_sizes=[H, H, 2 * H]), v=2 * H)
     yield row("mask_2d", mask=lambda r: mask_of(r, B, S))
-    yield row("mask_2d_symbolic", mask=lambda r: mask_of(r, B, S), symbolic=True)
+    yield row("mask_2d_symbolic", mask=lambda r: mask_of(r, B, S), symbolic=[X, "", "", "batch rows"])
     yield row("mask_2d_causal", dict(unidirectional=1), mask=lambda r: mask_of(r, B, S))
     yield row("mask_of_nothing", mask=lambda r: np.zeros((B, S), I32))
     yield row("mask_filter", dict(mask_filter_value=-3.0), mask=lambda r: mask_of(r, B, S))
     yield row("mask_3d", mask=lambda r: mask_of(r, B, S, S))
     yield row("mask_lengths", mask=lambda r: ints(2, 4))
-    yield row("mask_lengths_symbolic", mask=lambda r: ints(2, 4), symbolic=True)
+    yield row("mask_lengths_symbolic", mask=lambda r: ints(2, 4), symbolic=[X, "", "", "batch"])
     yield row("mask_ends", mask=lambda r: ints(3, 4, 0, 1))
     yield row("bias", bias=(B, N, S, S))
     yield row("bias_mask", bias=(1, 1, S, S), mask=lambda r: mask_of(r, B, S))
     yield row("past", dict(unidirectional=1), past=P, outputs=2)
     yield row("past_mask", dict(unidirectional=1), past=P, outputs=2, mask=lambda r: mask_of(r, B, T))
-    yield row("past_symbolic", dict(unidirectional=1), past=P, outputs=2, symbolic=True)
+    yield row("past_symbolic", dict(unidirectional=1), past=P, outputs=2,
+              symbolic=[X, "", "", "", f"2 batch {N} past {D}"])
 
     def quantised(r, signed=True, past=None, mask=None):
         info = np.iinfo(np.int8 if signed else np.uint8)
@@ -101,7 +105,7 @@ def multi_head():
     yield row("plain")
     yield row("bias", bias=3 * H)
     yield row("cross", **longer)
-    yield row("cross_symbolic", symbolic=True, **longer)
+    yield row("cross_symbolic", symbolic=[f"batch rows {H}", f"batch keys {H}", f"batch keys {H}"], **longer)
     yield row("value_size", k=(B, 6, H), v=(B, 6, 2 * H))
     yield row("causal", dict(unidirectional=1))
     yield row("scale", dict(scale=0.2), bias=3 * H)
@@ -114,7 +118,8 @@ def multi_head():
     yield row("scores", scores=(1, N, S, 6), **longer)
     yield row("scores_mask", scores=(B, 1, S, 6), mask=lambda r: mask_of(r, B, 6), **longer)
     yield row("past", past=P, outputs=3)
-    yield row("past_symbolic", past=P, outputs=3, symbolic=True)
+    yield row("past_symbolic", past=P, outputs=3,
+              symbolic=[*3 * [f"batch rows {H}"], "", "", "", *2 * [f"batch {N} past {D}"]])
     yield row("past_causal", dict(unidirectional=1), past=P, outputs=3, bias=3 * H)
     yield row("past_mask", past=P, outputs=3, mask=lambda r: mask_of(r, B, T))
     yield row("scores_out", outputs="y0 _ _ y1", types={"y1": 1}, mask=lambda r: mask_of(r, B, S))
@@ -129,11 +134,12 @@ def rotary():
     for interleaved in (0, 1):
         yield Row("RotaryEmbedding", f"flat_{interleaved}", operands, dict(interleaved=interleaved))
         yield Row("RotaryEmbedding", f"heads_{interleaved}", lambda r: operands(r, (B, N, S, D)), dict(interleaved=interleaved),
-                  symbolic=interleaved == 1)
+                  symbolic=interleaved == 1 and [f"batch {N} rows {D}", "batch rows"])
         yield Row("RotaryEmbedding", f"partial_{interleaved}", lambda r: operands(r, width=2),
                   dict(interleaved=interleaved, num_heads=N, rotary_embedding_dim=4))
     yield Row("RotaryEmbedding", "one_position", lambda r: operands(r, one=True))
-    yield Row("RotaryEmbedding", "one_position_symbolic", lambda r: operands(r, one=True), symbolic=True, weights=(2, 3))
+    yield Row("RotaryEmbedding", "one_position_symbolic", lambda r: operands(r, one=True), weights=(2, 3),
+              symbolic=[f"batch rows {H}"])
     yield Row("RotaryEmbedding", "f16", lambda r: operands(r, dtype=F16), tolerance=HALF)
 
 
@@ -159,13 +165,15 @@ def grouped():
     prompt = dict(rows=S, past=0, totals=[S, S])
     step = dict(rows=1, past=5, totals=[6, 6])
     yield row("prompt", **prompt)
-    yield row("prompt_symbolic", symbolic=True, **prompt)
+    widths = [f"batch rows {heads * 2 * D}", *2 * [f"batch rows {shared * 2 * D}"]]
+    yield row("prompt_symbolic", symbolic=[*widths, "", "", "batch"], **prompt)
     yield row("packed", packed=True, **prompt)
     yield row("packed_rotary", dict(do_rotary=1), packed=True, rotate=True, **prompt)
     yield row("step", **step)
     yield row("step_rotary", dict(do_rotary=1), rotate=True, **step)
     yield row("step_interleaved", dict(do_rotary=1, rotary_interleaved=1), rotate=True, **step)
-    yield row("step_rotary_symbolic", dict(do_rotary=1), rotate=True, symbolic=True, **step)
+    yield row("step_rotary_symbolic", dict(do_rotary=1), rotate=True,
+              symbolic=[*widths, *2 * [f"batch {shared} past {2 * D}"], "batch"], **step)
     yield row("chunk", dict(do_rotary=1), rotate=True, rows=3, past=5, totals=[8])
     yield row("lengths_differ", dict(do_rotary=1), rotate=True, rows=1, past=5, totals=[6, 4])
     yield row("window", dict(local_window_size=3), **step)

@@ -36,7 +36,7 @@ class Row:
     domain: str = "com.microsoft"
     version: int = 1  # of the domain
     opset: int = ORT_OPSET  # of the standard's domain
-    symbolic: bool = False  # every dimension of an input is a symbol
+    symbolic: object = False  # True: every dimension is a symbol of its own; or, of each input, "batch rows 8"
     types: dict = field(default_factory=dict)  # of outputs, where ONNX Runtime cannot tell
     tolerance: tuple = None  # relative, absolute
     reference: bool = False  # the onnx package's reference computes the results
@@ -47,6 +47,14 @@ def node(op, inputs, outputs, **attributes):
     return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
 
 
+def dimensions(row, i, array):
+    """Of input i, as the model declares them."""
+    if row.symbolic is True:
+        return [f"x{i}_{axis}" for axis in range(array.ndim)]
+    names = row.symbolic[i].split() if row.symbolic and i < len(row.symbolic) else []
+    return [int(d) if d.isdigit() else d for d in names] or array.shape
+
+
 def build(row, arrays, spelt=False):
     names = [f"x{i}" if a is not None else "" for i, a in enumerate(arrays)]
     outputs = row.outputs.split() if isinstance(row.outputs, str) else [f"y{i}" for i in range(row.outputs)]
@@ -54,11 +62,7 @@ def build(row, arrays, spelt=False):
     nodes = row.spelt if spelt else [helper.make_node(row.op, names, outputs, domain=row.domain, **row.attributes)]
     given = [(i, n, a) for i, (n, a) in enumerate(zip(names, arrays)) if a is not None]
     inputs = [
-        helper.make_tensor_value_info(
-            n,
-            helper.np_dtype_to_tensor_dtype(a.dtype),
-            [f"{n}_{k}" for k in range(a.ndim)] if row.symbolic else a.shape,
-        )
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), dimensions(row, i, a))
         for i, n, a in given
         if i not in row.weights
     ]

@@ -23,6 +23,7 @@
     X(loss)                                                                                        \
     X(matmul)                                                                                      \
     X(ml)                                                                                          \
+    X(ml_encode)                                                                                   \
     X(ml_numeric)                                                                                  \
     X(ml_svm)                                                                                      \
     X(ml_tree)                                                                                     \

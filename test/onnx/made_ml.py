@@ -75,6 +75,66 @@ def linear():
               outputs=2, **ML)
 
 
+def encoders():
+    strings = lambda r: [np.array([["b", "a", "zz"], ["", "cc", "b"]], object)]  # noqa: E731
+    ints = lambda r: [r.integers(-2, 9, (4, 5)).astype(I64)]  # noqa: E731
+    halves = lambda r: [np.append(r.integers(-3, 9, 30) / 2, np.nan).astype(F32)]  # noqa: E731
+    words, numbers_of_words = ["cc", "b", "a", "long word"], dict(values_int64s=[7, -3, 5, 2])
+    texts = dict(values_strings=words, default_string="none")
+    label = dict(domain="ai.onnx.ml", version=4)
+    yield Row("LabelEncoder", "string_int", strings, dict(keys_strings=words, **numbers_of_words, default_int64=-7), **label)
+    yield Row("LabelEncoder", "string_float", strings, dict(keys_strings=words, values_floats=floats(1, 2, 3, 4)), **label)
+    yield Row("LabelEncoder", "string_string", strings, dict(keys_strings=words, **texts), **label)
+    yield Row("LabelEncoder", "int_string", ints, dict(keys_int64s=[4, 8, -1, 0], **texts), **label)
+    yield Row("LabelEncoder", "int_int", ints, dict(keys_int64s=[4, 8, -1], values_int64s=[1, 2, 3]), **label)
+    yield Row("LabelEncoder", "int_float", ints, dict(keys_int64s=[5], values_floats=[2.5]), symbolic=True, **label)
+    keys = [1.5, -1.0, float("nan"), 3.0]
+    yield Row("LabelEncoder", "float_float", halves, dict(keys_floats=keys, values_floats=floats(9, 8, 7, 6)), **label)
+    yield Row("LabelEncoder", "float_int", halves, dict(keys_floats=keys[:2], values_int64s=[1, 2]), **label)
+    yield Row("LabelEncoder", "float_string", halves, dict(keys_floats=keys, **texts), **label)
+    many = np.random.default_rng(3).permutation(1000)
+    yield Row("LabelEncoder", "many", lambda r: [r.integers(-100, 1100, 500)],
+              dict(keys_int64s=[int(v) for v in many], values_int64s=list(range(1000))), **label)
+    for name, array in (("string", strings), ("int", ints)):
+        yield Row("CategoryMapper", name, array, dict(cats_strings=words, cats_int64s=[3, 1, 8, 5]), **ML)
+    yield Row("LabelEncoder", "first_string", strings, dict(classes_strings=words), **ML)
+    yield Row("LabelEncoder", "first_int", ints, dict(classes_strings=words), **ML)
+    yield Row("OneHotEncoder", "string", strings, dict(cats_strings=words), **ML)
+    for t in (F32, F64, I32, I64):
+        for shape in ((6,), (3, 4)):
+            cats = dict(cats_int64s=[4, -1, 2, 0])
+            yield Row("OneHotEncoder", f"{SHORT[t]}_{len(shape)}", lambda r, t=t, s=shape: [r.integers(-2, 6, s).astype(t)],
+                      cats, reference=t == I32, **ML)
+    yield Row("OneHotEncoder", "known", lambda r: [r.choice([4, -1], (3, 2))], dict(cats_int64s=[4, -1], zeros=0), **ML)
+
+
+def machines():
+    r = np.random.default_rng(11)
+    vectors, weights = r.uniform(-1, 1, 8 * 5), r.uniform(-1, 1, 4 * 8)
+    for kernel in ("LINEAR", "POLY", "RBF", "SIGMOID"):
+        common = dict(kernel_type=kernel, kernel_params=floats(0.3, 0.2, 2), support_vectors=floats(*vectors))
+        for one in (0, 1):
+            yield Row("SVMRegressor", f"{kernel.lower()}_{one}", numbers((7, 5)),
+                      dict(n_supports=8, one_class=one, coefficients=floats(*weights[:8]), rho=[0.1], **common), **ML)
+        for t in (F32, F64, I32, I64) if kernel == "RBF" else (F32,):
+            for sizes in ((3, 5), (3, 0, 5), (2, 1, 3, 2)):
+                count = len(sizes)
+                pairs = count * (count - 1) // 2
+                model = dict(coefficients=floats(*weights[: 8 * (count - 1)]), rho=floats(*weights[:pairs]),
+                             classlabels_ints=[4, 2, 9, 1][:count], vectors_per_class=list(sizes), **common)
+                yield Row("SVMClassifier", f"{kernel.lower()}_{SHORT[t]}_{count}", numbers((7, 5), t), model, outputs=2, **ML)
+                coupled = dict(prob_a=floats(*-abs(weights[:pairs])), prob_b=floats(*weights[1 : pairs + 1]))
+                yield Row("SVMClassifier", f"{kernel.lower()}_{SHORT[t]}_{count}_probability", numbers((7, 5), t),
+                          dict(**coupled, **model), outputs=2, **ML)
+    linear = dict(coefficients=floats(*weights[:15]), rho=[0.25], kernel_type="LINEAR", kernel_params=floats(0, 0, 0))
+    yield Row("SVMRegressor", "no_vectors", numbers((7, 5)), dict(linear, coefficients=floats(*weights[:5])), **ML)
+    for transform in TRANSFORMS[:4]:
+        yield Row("SVMClassifier", f"no_vectors_{transform.lower()}", numbers((7, 5)),
+                  dict(classlabels_strings=["a", "b", "c"], post_transform=transform, **linear), outputs=2, **ML)
+
+
 def rows():
     yield from features()
     yield from linear()
+    yield from encoders()
+    yield from machines()

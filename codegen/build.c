@@ -87,7 +87,8 @@ static uint32_t intern_kernel(builder *b, loop_kernel *k, build_cost cost) {
         if (strcmp(b->kernel_texts.data[i], text) == 0) return (uint32_t)i;
     list_push(b->a, &b->kernel_texts, text);
     program_kernel made = {k, dim_eval(b->g->dims, cost.flops, b->nominal),
-                           dim_eval(b->g->dims, cost.bytes, b->nominal), cost.flops, cost.bytes};
+                           dim_eval(b->g->dims, cost.bytes, b->nominal),
+                           k->work == DIM_NONE ? cost.flops : k->work, cost.bytes};
     list_push(b->a, &b->p->kernels, made);
     return (uint32_t)b->p->kernels.count - 1;
 }

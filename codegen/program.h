@@ -35,7 +35,7 @@ typedef struct {
 typedef struct {
     loop_kernel *loops;           /* scheduled */
     int64_t flops, bytes;         /* a call's, at nominal dimensions: for launch costs */
-    dim exact_flops, exact_bytes; /* the same for any dimensions */
+    dim exact_flops, exact_bytes; /* for any dimensions; operations as loop_kernel.work counts */
 } program_kernel;
 
 typedef enum {

@@ -191,6 +191,9 @@ typedef struct loop_kernel {
     LIST(loop_buffer) buffers;
     LIST(loop_variable) vars;
     loop_stmt *body;
+    /* Floating-point operations of the operator as its definition has them, where the loops take a
+     * shorter way: what reports count. DIM_NONE: those of the loops. */
+    dim work;
     void *table; /* of hash-consing; loop.c alone knows it */
 } loop_kernel;
 

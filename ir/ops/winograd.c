@@ -325,6 +325,7 @@ static void nest_input(lower *l, node_id n) {
     c.input_block = loop_mod(k, p, parts);
     transform_block(&c);
     lower_end(l);
+    k->work = kit_dim(g, 0); /* the products count for all */
 }
 
 /* ---- products ---- */
@@ -451,6 +452,10 @@ static winograd begin_products(lower *l, node_id n) {
                   .y = graph_output(g, n, 0),
                   .vectors = node_attr_int(graph_node(g, n), "vectors", 1)};
     c.inputs = lower_dim(l, c.weights, 2);
+    dim inputs = lower_type(l, c.weights)->dims[2],
+        results = type_elements(g->dims, lower_type(l, c.y));
+    lower_kernel(l)->work =
+        dim_mul(g->dims, kit_dim(g, 2 * KERNEL * KERNEL), dim_mul(g->dims, inputs, results));
     int64_t extents[] = {node_attr_int(graph_node(g, n), "tiles", 1), c.vectors, POINTS, LANES};
     c.products = lower_local(l, "products", DTYPE_F32, LOOP_SPACE_STACK, 4, extents);
     return c;

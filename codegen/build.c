@@ -97,7 +97,7 @@ static uint32_t intern_kernel(builder *b, loop_kernel *k, build_cost cost) {
  * group to those outside. */
 static void call_kernel(builder *b, loop_kernel *k, const char *label, const value_id *inner,
                         const value_id *outer, size_t count) {
-    uint32_t args[256];
+    uint32_t *args = ARENA_ARRAY(b->a, uint32_t, k->buffers.count);
     uint32_t arg_count = 0;
     for (size_t i = 0; i < k->buffers.count; i++) {
         loop_buffer *buffer = &k->buffers.data[i];
@@ -105,7 +105,6 @@ static void call_kernel(builder *b, loop_kernel *k, const char *label, const val
         value_id v = buffer->value;
         for (size_t j = 0; j < count; j++)
             if (inner[j] == v) v = outer[j];
-        assert(arg_count < 256 && "fusion bounds the number of parameters");
         args[arg_count++] = build_buffer(b, v);
     }
     if (b->options->inspect) b->options->inspect(b->options->user, k);
@@ -144,7 +143,8 @@ static bool build_kernel(builder *b, node_id n) {
     const node_id *nodes = single;
     const value_id *inner = nd->outputs;
     size_t node_count = 1, output_count = 0;
-    value_id inner_used[64], outer_used[64];
+    value_id *inner_used = ARENA_ARRAY(b->a, value_id, nd->output_count);
+    value_id *outer_used = ARENA_ARRAY(b->a, value_id, nd->output_count);
     if (body && body->kind == ATTR_REGION) {
         const region *r = graph_region(g, (region_id)body->i);
         nodes = r->nodes.data;
@@ -153,7 +153,6 @@ static bool build_kernel(builder *b, node_id n) {
     }
     for (uint32_t i = 0; i < nd->output_count; i++) {
         if (!nd->outputs[i]) continue;
-        assert(output_count < 64);
         inner_used[output_count] = inner[i];
         outer_used[output_count++] = nd->outputs[i];
     }

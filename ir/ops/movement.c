@@ -390,6 +390,25 @@ static loop_expr element_depth(lower *l, node_id n, uint32_t output, const loop_
     return lower_read(l, input(l, n, 0), own);
 }
 
+/* Very many inputs in groups: the time to compile one kernel grows faster than its parameters. */
+static bool expand_concat(graph *g, node_id n) {
+    enum { MOST = 64 };
+    const node nd = *graph_node(g, n);
+    const attr *axis = node_attr(&nd, "axis");
+    if (nd.input_count <= MOST || !axis) return false;
+    uint32_t groups = (nd.input_count + MOST - 1) / MOST;
+    value_id *parts = ARENA_ARRAY(g->memory, value_id, groups);
+    for (uint32_t i = 0; i < groups; i++) {
+        uint32_t from = i * MOST, left = nd.input_count - from;
+        parts[i] = kit_build(g, n, "Concat", left < MOST ? left : MOST, nd.inputs + from, 1, axis);
+    }
+    value_id made = kit_build(g, n, "Concat", groups, parts, 1, axis);
+    if (!made) return false;
+    kit_replace(g, nd.outputs[0], made);
+    graph_remove_node(g, n);
+    return true;
+}
+
 #define MOVE(op, infer_hook, element_hook)                                                         \
     {                                                                                              \
         .domain = "", .name = op, .flags = OP_MOVEMENT | OP_OPAQUE, .infer = infer_hook,           \
@@ -401,7 +420,8 @@ const op_def ops_movement[] = {
      .name = "Concat",
      .flags = OP_ANCHOR | OP_OPAQUE,
      .infer = infer_concat,
-     .nest = nest_concat},
+     .nest = nest_concat,
+     .expand = expand_concat},
     MOVE("DepthToSpace", infer_depth, element_depth),
     MOVE("SpaceToDepth", infer_depth, element_depth),
     MOVE("Expand", infer_expand, element_expand),

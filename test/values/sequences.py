@@ -74,7 +74,15 @@ def add_carried(c):
               {"yes": np.array(True), "zero": np.array(0)}, [np.concatenate(wanted)])
 
 
+def add_many(c):
+    """More items than a kernel takes parameters."""
+    inputs = {f"x{i}": np.full(1 + i % 2, i, np.float32) for i in range(300)}
+    c.add("many", [node("SequenceConstruct", list(inputs), ["s"]), node("ConcatFromSequence", ["s"], ["y"], axis=0)], inputs,
+          ["y"], None, [np.concatenate(list(inputs.values()))])
+
+
 cases = Cases(sys.argv[1])
+add_many(cases)
 add_carried(cases)
 add_grown(cases)
 add_written_out(cases)

@@ -19,6 +19,7 @@
     X(gather)                                                                                      \
     X(generate)                                                                                    \
     X(gradient)                                                                                    \
+    X(image)                                                                                       \
     X(internal)                                                                                    \
     X(loss)                                                                                        \
     X(matmul)                                                                                      \

@@ -1,0 +1,36 @@
+/* image.c: ImageDecoder. The runtime's function decodes; how large the image is only the file says,
+ * so that the model must declare it, and a file of another size ends the run. */
+#include "ir/ops/kit.h"
+
+#include <string.h>
+
+static bool infer_image_decoder(graph *g, node_id n) {
+    const char *format = node_attr_string(graph_node(g, n), "pixel_format", "RGB");
+    bool gray = strcmp(format, "Grayscale") == 0;
+    if (!gray && strcmp(format, "RGB") != 0 && strcmp(format, "BGR") != 0)
+        return op_error(g, n, NULL, "there is no pixel format %s", format);
+    if (!kit_need(g, n, 0, 1, 1) || !kit_set_declared(g, n, DTYPE_U8, "size of the image is"))
+        return false;
+    const type y = *graph_type(g, graph_output(g, n, 0));
+    if (y.rank != 3) return op_error(g, n, NULL, "an image has 3 axes, not %d", y.rank);
+    return kit_agree(g, n, y.dims[2], kit_dim(g, gray ? 1 : 3), "channels");
+}
+
+/* Rows of a PNG before their filters are undone: up to 8 bytes a pixel, and a byte a row and pass.
+ */
+static dim scratch_image_decoder(graph *g, node_id n) {
+    const type y = *graph_type(g, graph_output(g, n, 0));
+    dim_table *d = g->dims;
+    dim width = dim_add(d, y.dims[1], kit_dim(g, 8)), height = dim_add(d, y.dims[0], kit_dim(g, 8));
+    return dim_mul(d, kit_dim(g, 8), dim_mul(d, width, height));
+}
+
+const op_def ops_image[] = {
+    {.domain = "",
+     .name = "ImageDecoder",
+     .infer = infer_image_decoder,
+     .call = "image_decoder",
+     .call_attributes = "pixel_format",
+     .scratch = scratch_image_decoder},
+};
+const size_t ops_image_count = sizeof ops_image / sizeof *ops_image;

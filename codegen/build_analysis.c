@@ -235,15 +235,18 @@ typedef struct {
     bool *counted; /* expressions, of the statement at hand */
 } cost_scan;
 
-/* Floating-point operations of one evaluation; a fused multiply-add counts as two. */
+/* Operations on numbers of one evaluation, index arithmetic left out; a fused multiply-add counts
+ * as two, four products and their sum as seven. */
 static int64_t count_flops(cost_scan *c, loop_expr e) {
     if (c->counted[e]) return 0;
     c->counted[e] = true;
     const loop_node n = *loop_get(c->k, e);
     int64_t flops = 0;
+    bool sums = n.op == LOOP_ADD || n.op == LOOP_SUB || n.op == LOOP_MUL;
     if (n.op > LOOP_LOAD && n.op != LOOP_SELECT && n.op != LOOP_CAST && n.op != LOOP_BITCAST &&
-        dtype_is_float(n.type))
+        (dtype_is_float(n.type) || (sums && n.type == DTYPE_I32)))
         flops = n.op == LOOP_FMA ? 2 : 1;
+    if (n.op == LOOP_DOT4) flops = 7;
     for (uint32_t i = 0; i < n.arg_count && n.op != LOOP_LOAD; i++)
         flops += count_flops(c, n.args[i]);
     return flops;

@@ -36,6 +36,7 @@ const loop_op_info loop_ops[LOOP_OP_COUNT] = {
     [LOOP_NOT] = {"not", 1},
     [LOOP_SHL] = {"shl", 2},
     [LOOP_SHR] = {"shr", 2},
+    [LOOP_DOT4] = {"dot4", 2},
     [LOOP_EQ] = {"eq", 2},
     [LOOP_NE] = {"ne", 2},
     [LOOP_LT] = {"lt", 2},

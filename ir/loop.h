@@ -52,6 +52,7 @@ typedef enum {
     LOOP_NOT,
     LOOP_SHL,
     LOOP_SHR,
+    LOOP_DOT4, /* of u32 words: unsigned bytes of a times signed bytes of b, their sum as i32 */
     /* comparisons: operands of one type, result bool; ordered (false on NaN) but NE */
     LOOP_EQ,
     LOOP_NE,

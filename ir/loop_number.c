@@ -215,6 +215,12 @@ static int64_t shift(loop_op op, dtype t, int64_t a, int64_t by) {
     return over ? 0 : (int64_t)((uint64_t)a >> amount);
 }
 
+static int64_t dot4(uint64_t a, uint64_t b) {
+    int64_t sum = 0;
+    for (int i = 0; i < 32; i += 8) sum += (int64_t)(uint8_t)(a >> i) * (int8_t)(uint8_t)(b >> i);
+    return sum;
+}
+
 static int64_t int_apply(loop_op op, dtype t, int64_t a, int64_t b, int64_t c) {
     uint64_t x = (uint64_t)a, y = (uint64_t)b;
     switch (op) {
@@ -229,6 +235,7 @@ static int64_t int_apply(loop_op op, dtype t, int64_t a, int64_t b, int64_t c) {
     case LOOP_NOT: return t == DTYPE_BOOL ? !a : ~a;
     case LOOP_SHL:
     case LOOP_SHR: return shift(op, t, a, b);
+    case LOOP_DOT4: return dot4(x, y);
     case LOOP_SQRT:
     case LOOP_FLOOR:
     case LOOP_CEIL:
@@ -262,6 +269,7 @@ loop_number loop_apply(loop_op op, dtype t, loop_number a, loop_number b, loop_n
     if (op >= LOOP_EQ && op <= LOOP_LE) return (loop_number){.i = compare(op, t, a, b)};
     if (dtype_is_float(t))
         return (loop_number){.f = loop_round_float(t, float_apply(op, t, a.f, b.f, c.f))};
+    if (op == LOOP_DOT4) t = DTYPE_I32;
     return (loop_number){.i = loop_wrap_int(t, int_apply(op, t, a.i, b.i, c.i))};
 }
 

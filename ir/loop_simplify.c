@@ -206,6 +206,7 @@ static loop_expr arg(const loop_kernel *k, loop_expr e, int i) {
 
 dtype loop_result_type(const loop_kernel *k, loop_op op, loop_expr a, loop_expr b) {
     if (op >= LOOP_EQ && op <= LOOP_LE) return DTYPE_BOOL;
+    if (op == LOOP_DOT4) return DTYPE_I32;
     return loop_type(k, op == LOOP_SELECT ? b : a);
 }
 

@@ -11,6 +11,7 @@ static const char *operand_error(loop_op op, dtype t) {
     if (op == LOOP_SELECT && t == DTYPE_STRING) return NULL; /* moved, not looked at */
     if (op == LOOP_EQ || op == LOOP_NE || op == LOOP_CAST || op == LOOP_SELECT)
         return is_number(t) || t == DTYPE_BOOL ? NULL : "takes numbers or bool";
+    if (op == LOOP_DOT4) return t == DTYPE_U32 ? NULL : "takes u32";
     if (op == LOOP_SHL || op == LOOP_SHR) return dtype_is_integer(t) ? NULL : "takes integers";
     if (op >= LOOP_AND && op <= LOOP_NOT)
         return dtype_is_integer(t) || t == DTYPE_BOOL ? NULL : "takes integers or bool";
@@ -37,5 +38,6 @@ const char *loop_type_error(const loop_kernel *k, loop_op op, dtype result, cons
     if (op == LOOP_CAST)
         return is_number(result) || result == DTYPE_BOOL ? NULL : "gives no number";
     bool to_bool = op >= LOOP_EQ && op <= LOOP_LE;
-    return result == (to_bool ? DTYPE_BOOL : t) ? NULL : "has a result of the wrong type";
+    dtype right = to_bool ? DTYPE_BOOL : op == LOOP_DOT4 ? DTYPE_I32 : t;
+    return result == right ? NULL : "has a result of the wrong type";
 }

@@ -9,6 +9,8 @@
 #include <ctype.h>
 #include <string.h>
 
+enum { WORD_BYTES = 4 };
+
 /* An open loop or branch, and the statements of its block so far. */
 typedef struct {
     enum { FRAME_ROOT, FRAME_LOOP, FRAME_THEN, FRAME_ELSE } kind;
@@ -38,6 +40,7 @@ struct lower {
     loop_buf *output_buffers;
     struct {
         value_id v;
+        bool words; /* seen as u32, four elements each */
         loop_buf buffer;
     } * inputs;
     size_t input_count, input_capacity;
@@ -275,24 +278,27 @@ static int physical_extents(lower *l, const type *t, loop_expr *extents) {
     return t->rank + 1;
 }
 
-static loop_buf add_parameter(lower *l, value_id v, loop_space space) {
+static loop_buf add_parameter(lower *l, value_id v, bool words, loop_space space) {
     type t = *lower_type(l, v);
     loop_expr extents[LOOP_MAX_RANK];
     int rank = physical_extents(l, &t, extents);
+    if (words)
+        extents[rank - 1] = loop_floordiv(l->k, extents[rank - 1], loop_int(l->k, WORD_BYTES));
     return loop_add_buffer(l->k, (loop_buffer){.name = space == LOOP_SPACE_INPUT ? "x" : "y",
-                                               .type = t.dtype,
+                                               .type = words ? DTYPE_U32 : t.dtype,
                                                .space = space,
                                                .rank = rank,
                                                .extents = extents,
                                                .value = v});
 }
 
-static loop_buf input_buffer(lower *l, value_id v) {
+static loop_buf input_buffer(lower *l, value_id v, bool words) {
     for (size_t i = 0; i < l->input_count; i++)
-        if (l->inputs[i].v == v) return l->inputs[i].buffer;
+        if (l->inputs[i].v == v && l->inputs[i].words == words) return l->inputs[i].buffer;
     l->inputs = arena_grow(l->a, l->inputs, l->input_count, &l->input_capacity, sizeof *l->inputs);
-    loop_buf b = add_parameter(l, v, LOOP_SPACE_INPUT);
+    loop_buf b = add_parameter(l, v, words, LOOP_SPACE_INPUT);
     l->inputs[l->input_count].v = v;
+    l->inputs[l->input_count].words = words;
     l->inputs[l->input_count++].buffer = b;
     return b;
 }
@@ -442,7 +448,7 @@ loop_expr lower_read(lower *l, value_id v, const loop_expr *index) {
     for (int i = 0; i < t.rank; i++)
         logical[i] = l->overhanging.count ? clamp_overhang(l, &t, i, index[i]) : index[i];
     physical_index(l, &t, logical, physical);
-    return loop_load(l->k, input_buffer(l, v), physical);
+    return loop_load(l->k, input_buffer(l, v, false), physical);
 }
 
 /* Whether an index stands where lower_write stands along an axis of this length. */
@@ -517,6 +523,42 @@ loop_expr lower_read_or(lower *l, value_id v, const loop_expr *index, loop_expr 
     return inside ? loop_select(k, inside, value, otherwise) : value;
 }
 
+/* Whether the words of v along an axis are words of its memory. */
+static bool has_words(lower *l, value_id v, int axis) {
+    const value *val = graph_value(l->g, v);
+    const tensor_layout *y = val->type.layout;
+    uint32_t output;
+    int64_t n;
+    if (producer_in_group(l, v, &output) || v == l->bound || val->elements ||
+        (val->constant && val->constant->splat))
+        return false;
+    if (y && y->block_axis >= 0) return y->block_axis == axis && y->block % WORD_BYTES == 0;
+    return !y && axis == val->type.rank - 1 && dim_is_const(l->g->dims, val->type.dims[axis], &n) &&
+           n % WORD_BYTES == 0;
+}
+
+loop_expr lower_read_word(lower *l, value_id v, int axis, const loop_expr *index) {
+    loop_kernel *k = l->k;
+    type t = *lower_type(l, v);
+    loop_expr at[LOOP_MAX_RANK], word = 0, zero = loop_const_int(k, t.dtype, 0);
+    assert(dtype_bytes(t.dtype) == 1);
+    if (has_words(l, v, axis)) {
+        physical_index(l, &t, index, at);
+        int last = t.layout ? t.rank : t.rank - 1;
+        at[last] = loop_floordiv(k, at[last], loop_int(k, WORD_BYTES));
+        return loop_load(k, input_buffer(l, v, true), at);
+    }
+    for (int i = 0; i < t.rank; i++) at[i] = index[i];
+    for (int i = 0; i < WORD_BYTES; i++) {
+        at[axis] = loop_add(k, index[axis], loop_int(k, i));
+        loop_expr byte = loop_cast(k, DTYPE_U8, lower_read_or(l, v, at, zero));
+        byte = loop_make(k, LOOP_SHL, loop_cast(k, DTYPE_U32, byte),
+                         loop_const_int(k, DTYPE_U32, 8 * i), 0);
+        word = i ? loop_make(k, LOOP_OR, word, byte, 0) : byte;
+    }
+    return word;
+}
+
 /* ---- writing ---- */
 
 static bool depends_on(const lower *l, value_id v, value_id on) {
@@ -587,7 +629,7 @@ loop_kernel *lower_group(graph *g, arena *a, const char *name, const node_id *no
         if (!is_lowerable(g, nodes[i])) return NULL;
     push_frame(&l, (frame){.kind = FRAME_ROOT});
     for (size_t i = 0; i < output_count; i++)
-        l.output_buffers[i] = add_parameter(&l, outputs[i], LOOP_SPACE_OUTPUT);
+        l.output_buffers[i] = add_parameter(&l, outputs[i], false, LOOP_SPACE_OUTPUT);
     node_id anchor = 0;
     for (size_t i = 0; i < node_count; i++) {
         const op_def *op = graph_node(g, nodes[i])->op;
@@ -638,7 +680,7 @@ static loop_stmt *zero_slab(lower *l, loop_buf b, const type *t, int axis, loop_
 loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v) {
     lower l = {.g = g, .a = a, .k = loop_kernel_create(a, g->dims, name)};
     type t = *graph_type(g, v);
-    loop_buf b = add_parameter(&l, v, LOOP_SPACE_OUTPUT);
+    loop_buf b = add_parameter(&l, v, false, LOOP_SPACE_OUTPUT);
     loop_stmt *body = NULL;
     for (int i = 0; i < t.rank; i++) {
         int64_t before = t.layout->halo_before[i], after = t.layout->halo_after[i];

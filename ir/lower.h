@@ -32,6 +32,10 @@ loop_expr lower_dim(lower *l, value_id v, int axis);
 /* ---- values ---- */
 /* Element of v at a logical index (in bounds). */
 loop_expr lower_read(lower *l, value_id v, const loop_expr *index);
+/* Four elements of v, of one byte each, as a u32 word, the first one lowest: those at index[axis]
+ * and the three behind it, zero past the end. index[axis] is a multiple of four. One load where
+ * they lie side by side in memory. */
+loop_expr lower_read_word(lower *l, value_id v, int axis, const loop_expr *index);
 /* As lower_read, with the index broadcast from `rank` axes to those of v (numpy's rule: trailing
  * axes match, size 1 repeats). */
 loop_expr lower_read_broadcast(lower *l, value_id v, int rank, const loop_expr *index);

@@ -187,9 +187,9 @@ static bool joins_as_epilogue(fuser *f, node_id n, uint32_t producer_group, valu
  */
 static int anchor_reuse(const node *anchor) {
     static const char *const many[] = {
-        "Conv",          "ConvTranspose",  "Linear", "MatMul", "Gemm",   "ConvInteger",
-        "MatMulInteger", "LSTM",           "GRU",    "RNN",    "Resize", "WinogradInput",
-        "WinogradConv",  "WinogradWeights"};
+        "Conv",   "ConvTranspose", "DotConv",       "DotLinear",      "Linear", "MatMul",
+        "Gemm",   "ConvInteger",   "MatMulInteger", "LSTM",           "GRU",    "RNN",
+        "Resize", "WinogradInput", "WinogradConv",  "WinogradWeights"};
     for (size_t i = 0; i < sizeof many / sizeof *many; i++)
         if (strcmp(anchor->op->name, many[i]) == 0) return 3;
     return 2;

@@ -134,6 +134,20 @@ static bool lay_winograd(layouter *l, node_id n) {
     return true;
 }
 
+/* Sums of bytes read their data in blocks; products make blocks too. */
+static bool lay_dot(layouter *l, node_id n) {
+    const node nd = *graph_node(l->g, n);
+    bool product = named(&nd, OP_INTERNAL, "DotConv");
+    if (!product && !named(&nd, OP_INTERNAL, "DotSums")) return false;
+    set_input(l, n, 0, to_blocked(l, nd.region, n, nd.inputs[0], 1));
+    l->changes++;
+    if (!product) return true;
+    for (uint32_t i = 1; i < nd.input_count; i++)
+        set_input(l, n, i, to_blocked(l, nd.region, n, nd.inputs[i], 0));
+    block_output(l, n, 0);
+    return true;
+}
+
 /* ---- what follows ---- */
 
 /* Pointwise: all operands of the result's dimensions take its layout; those with a channel axis
@@ -162,6 +176,17 @@ static bool lay_pointwise(layouter *l, node_id n) {
     }
     block_output(l, n, 0);
     return true;
+}
+
+/* Padding around whole channels. */
+static bool pads_around(layouter *l, const node *n) {
+    size_t count;
+    if (!named(n, "", "Pad") || (n->input_count > 3 && n->inputs[3])) return false;
+    const dim *pads = graph_elements(l->g, n->inputs[1], &count);
+    size_t rank = (size_t)graph_type(l->g, n->inputs[0])->rank;
+    if (!pads || count != 2 * rank) return false;
+    return dim_equals_const(l->g->dims, pads[1], 0) &&
+           dim_equals_const(l->g->dims, pads[rank + 1], 0);
 }
 
 /* Operators that keep channels apart: they compute each lane on its own. */
@@ -209,11 +234,11 @@ static void lay_node(layouter *l, node_id n) {
         lay_convolution(l, n);
         return;
     }
-    if (lay_winograd(l, n) || lay_narrow_convolution(l, n)) return;
+    if (lay_winograd(l, n) || lay_narrow_convolution(l, n) || lay_dot(l, n)) return;
     if ((nd.op->flags & OP_POINTWISE) && lay_pointwise(l, n)) return;
     const type *x = nd.input_count && nd.inputs[0] ? graph_type(l->g, nd.inputs[0]) : NULL;
     bool follows = x && is_blocked(x) && x->layout->block_axis == 1 &&
-                   (keeps_channels(l, &nd) || concat_keeps(l, &nd));
+                   (keeps_channels(l, &nd) || concat_keeps(l, &nd) || pads_around(l, &nd));
     for (uint32_t i = 0; i < nd.input_count; i++) {
         if (follows && (i == 0 || named(&nd, "", "Concat"))) continue;
         if (follows && named(&nd, "", "BatchNormalization"))

@@ -32,13 +32,15 @@ const pass_def *pass_find(const char *name) {
 }
 
 /* What every level does first: graphs as exporters mean them; and last: kernels. */
-#define FIRST "sequences,(canonicalise,inline_if,dce)*,expand,(canonicalise,fold,dce)*"
-#define LAST  "fuse,dce"
+#define READ   "sequences,(canonicalise,inline_if,dce)*,"
+#define EXPAND "expand,(canonicalise,fold,dce)*"
+#define LAST   "fuse,dce"
 
 const char *pass_default_pipeline(int optimize) {
-    if (optimize == 0) return FIRST;
-    return FIRST ",(recognise,algebra,canonicalise,cse,dce)*,(fuse_batch_norm,canonicalise,fold,"
-                 "dce)*,winograd,pack,layout,fold,dce," LAST;
+    if (optimize == 0) return READ EXPAND;
+    return READ "dot," EXPAND
+                ",(recognise,algebra,canonicalise,cse,dce)*,(fuse_batch_norm,canonicalise,fold,"
+                "dce)*,winograd,pack,layout,fold,dce," LAST;
 }
 
 /* ---- one run ---- */

@@ -10,6 +10,7 @@
     X(canonicalise)                                                                                \
     X(cse)                                                                                         \
     X(dce)                                                                                         \
+    X(dot)                                                                                         \
     X(expand)                                                                                      \
     X(fold)                                                                                        \
     X(fuse)                                                                                        \

@@ -158,6 +158,10 @@ emit_value emit_cast(kernel_emitter *e, LLVMOpcode op, LLVMTypeRef scalar, emit_
 emit_value emit_intrinsic(kernel_emitter *e, const char *name, emit_value a, emit_value b,
                           emit_value c, int count);
 emit_value emit_splat(kernel_emitter *e, emit_value a);
+
+/* ---- emit_dot.c ---- */
+/* sum plus the products of the unsigned bytes of words a and the signed ones of words b. */
+emit_value emit_dot4(kernel_emitter *e, emit_value a, emit_value b, emit_value sum);
 emit_value emit_int(const kernel_emitter *e, LLVMTypeRef type, int64_t v);
 emit_value emit_real(const kernel_emitter *e, LLVMTypeRef type, double v);
 /* The integers start, start + step, ... in the lanes. */

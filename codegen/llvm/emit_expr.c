@@ -177,6 +177,23 @@ static bool contract(kernel_emitter *e, const loop_node *n, emit_value *out) {
     return false;
 }
 
+/* An accumulator and four products at once. */
+static bool contract_dot(kernel_emitter *e, const loop_node *n, emit_value *out) {
+    if (n->op == LOOP_DOT4) {
+        emit_value a = emit_expr(e, n->args[0]), b = emit_expr(e, n->args[1]);
+        *out = emit_dot4(e, a, b, emit_int(e, e->m->i32, 0));
+        return true;
+    }
+    for (int side = 1; side >= 0 && n->op == LOOP_ADD; side--) {
+        loop_node dot = *loop_get(e->k, n->args[side]);
+        if (dot.op != LOOP_DOT4) continue;
+        emit_value a = emit_expr(e, dot.args[0]), b = emit_expr(e, dot.args[1]);
+        *out = emit_dot4(e, a, b, emit_expr(e, n->args[1 - side]));
+        return true;
+    }
+    return false;
+}
+
 static emit_value float_op(kernel_emitter *e, const loop_node *n, emit_value a, emit_value b,
                            emit_value c) {
     switch (n->op) {
@@ -298,6 +315,7 @@ static emit_value operation(kernel_emitter *e, loop_expr x, const loop_node *n) 
         return out;
     bool is_float = t == DTYPE_F32 || t == DTYPE_F64;
     if (is_float && contract(e, n, &out)) return out;
+    if (contract_dot(e, n, &out)) return out;
     for (uint32_t i = 0; i < n->arg_count; i++) {
         if (n->op == LOOP_SELECT && i == 1 &&
             emit_under(e, n->args[0], args[0], n->args[1], &args[1]))

@@ -133,7 +133,8 @@ static LLVMValueRef build_call(kernel_emitter *e, const emit_made *n, int count)
     const char *name = LLVMIntrinsicGetName(n->sub, &length);
     bool converts = length > 4 && memcmp(name + length - 4, ".sat", 4) == 0 && n->type != types[1];
     if (strcmp(name, "llvm.abs") == 0) args[count++] = LLVMConstInt(e->m->i1, 0, false);
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->m->module, n->sub, types, converts ? 2 : 1);
+    size_t overloads = !LLVMIntrinsicIsOverloaded(n->sub) ? 0 : converts ? 2 : 1;
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->m->module, n->sub, types, overloads);
     return LLVMBuildCall2(e->m->builder, LLVMGlobalGetValueType(fn), fn, args, (unsigned)count, "");
 }
 

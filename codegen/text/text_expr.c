@@ -377,6 +377,7 @@ static void put_node(text_printer *p, loop_expr e, const loop_node *n) {
     case LOOP_XOR: put_bitwise(p, n); return;
     case LOOP_SHL:
     case LOOP_SHR: put_shift(p, n); return;
+    case LOOP_DOT4: put_call(p, text_helper_dot4(p->m), n); return;
     case LOOP_EQ:
     case LOOP_NE:
     case LOOP_LT:

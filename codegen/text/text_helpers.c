@@ -68,6 +68,16 @@ const char *text_helper_fma(text_module *m) {
                "#endif\n");
 }
 
+const char *text_helper_dot4(text_module *m) {
+    return add(m, "onnxcc_dot4", "int32_t", "uint32_t a, uint32_t b",
+               "    int32_t sum = 0;\n"
+               "    for (int i = 0; i < 32; i += 8) {\n"
+               "        int32_t x = (int32_t)(a >> i & 255), y = (int32_t)(b >> i & 255);\n"
+               "        sum += x * (y - (y & 128) * 2);\n"
+               "    }\n"
+               "    return sum;\n");
+}
+
 const char *text_helper_shift(text_module *m, loop_op op, dtype t) {
     const char *name = arena_printf(m->memory, "onnxcc_%s_%s", loop_ops[op].name, dtype_name(t));
     const char *type = text_type(t), *wide = unsigned_type(t), *body;

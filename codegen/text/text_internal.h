@@ -47,6 +47,7 @@ void text_put_expr(text_printer *p, loop_expr e, int level);
 const char *text_helper_extreme(text_module *m, loop_op op, dtype t);  /* MIN, MAX of floats */
 const char *text_helper_division(text_module *m, loop_op op, dtype t); /* of integers */
 const char *text_helper_fma(text_module *m);                           /* of f32 */
+const char *text_helper_dot4(text_module *m);
 const char *text_helper_shift(text_module *m, loop_op op, dtype t);
 const char *text_helper_convert(text_module *m, dtype to, dtype from);
 const char *text_helper_bits(text_module *m, dtype to, dtype from);

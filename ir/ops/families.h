@@ -11,6 +11,7 @@
     X(contrib_quant)                                                                               \
     X(control)                                                                                     \
     X(convolution)                                                                                 \
+    X(dot)                                                                                         \
     X(einsum)                                                                                      \
     X(elementwise)                                                                                 \
     X(flex_attention)                                                                              \

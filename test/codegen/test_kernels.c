@@ -66,6 +66,7 @@ static bool takes(loop_op op, dtype t) {
     bool is_float = dtype_is_float(t);
     if (op == LOOP_SELECT || op == LOOP_EQ || op == LOOP_NE) return true;
     if (op == LOOP_CAST || op == LOOP_BITCAST) return false;
+    if (op == LOOP_DOT4) return t == DTYPE_U32;
     if (t == DTYPE_BOOL) return op >= LOOP_AND && op <= LOOP_NOT;
     if (op == LOOP_SQRT) return is_float;
     return !(is_float && op >= LOOP_AND && op <= LOOP_SHR);
@@ -85,8 +86,8 @@ static void run_opcode(loop_op op, dtype t, int lanes) {
     fixture f = begin(NULL);
     loop_kernel *k = f.k;
     bool to_bool = op >= LOOP_EQ && op <= LOOP_LE;
-    loop_buf out =
-        add_array(&f, "out", to_bool ? DTYPE_BOOL : t, LOOP_SPACE_OUTPUT, OPCODE_ROWS * lanes);
+    dtype result = to_bool ? DTYPE_BOOL : op == LOOP_DOT4 ? DTYPE_I32 : t;
+    loop_buf out = add_array(&f, "out", result, LOOP_SPACE_OUTPUT, OPCODE_ROWS * lanes);
     loop_buf a = add_array(&f, "a", t, LOOP_SPACE_INPUT, OPCODE_ROWS * lanes);
     loop_buf b = add_array(&f, "b", t, LOOP_SPACE_INPUT, OPCODE_ROWS * lanes);
     loop_buf c = add_array(&f, "c", t, LOOP_SPACE_INPUT, OPCODE_ROWS * lanes);

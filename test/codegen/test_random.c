@@ -112,6 +112,11 @@ static loop_expr make_expr(generator *g, dtype t, int depth) {
         return loop_select(k, make_bool(g, depth - 1), make_expr(g, t, depth - 1),
                            make_expr(g, t, depth - 1));
     if (kind == 2) return loop_cast(k, t, make_expr(g, pick_type(g), depth - 1));
+    if (t == DTYPE_I32 && pick(g, 4) == 0) {
+        loop_expr dot = loop_make(k, LOOP_DOT4, make_expr(g, DTYPE_U32, depth - 1),
+                                  make_expr(g, DTYPE_U32, depth - 1), 0);
+        return pick(g, 2) ? dot : loop_add(k, make_expr(g, t, depth - 1), dot);
+    }
     loop_op op = arithmetic[pick(g, sizeof arithmetic / sizeof *arithmetic)];
     if (!dtype_is_float(t) && pick(g, 2)) op = bits[pick(g, sizeof bits / sizeof *bits)];
     /* The interpreter divides by floats in more digits before it rounds down. */

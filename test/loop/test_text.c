@@ -78,6 +78,7 @@ static void test_all_opcodes(void) {
                 .name = "b", .type = t, .space = LOOP_SPACE_OUTPUT, .rank = 1, .extents = extents});
         loop_expr x = loop_load(k, b, at), sum = x;
         for (int op = LOOP_ADD; op < LOOP_OP_COUNT; op++) {
+            if (op == LOOP_DOT4 && t != DTYPE_U32) continue;
             bool ints = op >= LOOP_AND && op <= LOOP_SHR, floats = op >= LOOP_EXP;
             if (op == LOOP_SELECT || op == LOOP_CAST || op == LOOP_BITCAST) continue;
             if (t == DTYPE_BOOL && op != LOOP_EQ && op != LOOP_NE &&
@@ -89,6 +90,8 @@ static void test_all_opcodes(void) {
             loop_expr e = loop_make(k, (loop_op)op, x, y, y);
             if (loop_type(k, e) == DTYPE_BOOL && t != DTYPE_BOOL)
                 sum = loop_select(k, e, sum, y);
+            else if (op == LOOP_DOT4)
+                sum = loop_add(k, sum, loop_cast(k, t, e));
             else
                 sum = t == DTYPE_BOOL ? loop_make(k, LOOP_XOR, sum, e, 0) : loop_add(k, sum, e);
         }

@@ -43,6 +43,16 @@ class Row:
     spelt: tuple = ()  # nodes that mean the same, from x0, x1.. to y0, where ONNX Runtime cannot run the node
 
 
+@dataclass
+class Model:
+    """A model of its own, and what it is given."""
+
+    name: str
+    model: onnx.ModelProto
+    feeds: dict
+    tolerance: tuple = None
+
+
 def node(op, inputs, outputs, **attributes):
     return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
 
@@ -86,7 +96,10 @@ def compute(model, feeds, reference):
     return session.run(None, feeds)
 
 
-def write(out, row):
+def make(row):
+    """The model of a row, what it is given and what it gives."""
+    if isinstance(row, Model):
+        return f"made_{row.name}", row.model, row.feeds, compute(row.model, row.feeds, False)
     name = f"made_{row.op.lower()}_{row.variant}"
     arrays = row.inputs(np.random.default_rng(zlib.crc32(name.encode())))
     model = build(row, arrays)
@@ -99,6 +112,11 @@ def write(out, row):
         shape = [None] * array.ndim if row.symbolic else array.shape
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         declared.CopyFrom(helper.make_tensor_value_info(declared.name, kind, shape))
+    return name, model, feeds, results
+
+
+def write(out, row):
+    name, model, feeds, results = make(row)
     data = f"{out}/{name}/test_data_set_0"
     os.makedirs(data)
     onnx.save(model, f"{out}/{name}/model.onnx")

@@ -78,6 +78,19 @@ static void publish(pool *p) {
     pthread_mutex_unlock(&p->lock);
 }
 
+/* A kernel may take some hundred kilobytes of stack: more than some C libraries give a thread. */
+static int start_worker(pool *p, pthread_t *handle) {
+    enum { LEAST_STACK = 1 << 20 };
+    pthread_attr_t how;
+    size_t bytes;
+    if (pthread_attr_init(&how)) return 1;
+    int failed = pthread_attr_getstacksize(&how, &bytes) ||
+                 (bytes < LEAST_STACK && pthread_attr_setstacksize(&how, LEAST_STACK)) ||
+                 pthread_create(handle, &how, work, p);
+    pthread_attr_destroy(&how);
+    return failed;
+}
+
 int onnxcc_pool_create(onnxcc_pool *memory, int threads) {
     pool *p = pool_of(memory);
     *p = (pool){.threads = 1};
@@ -85,7 +98,7 @@ int onnxcc_pool_create(onnxcc_pool *memory, int threads) {
     if (pthread_mutex_init(&p->lock, NULL) || pthread_cond_init(&p->wake, NULL)) return 1;
     atomic_flag_clear(&p->busy);
     for (int i = 1; i < threads; i++) {
-        if (pthread_create(&p->handles[i], NULL, work, p)) {
+        if (start_worker(p, &p->handles[i])) {
             onnxcc_pool_destroy(memory);
             return 1;
         }

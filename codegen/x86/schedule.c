@@ -4,7 +4,7 @@
  * evenly so that no short tile is left over. Rows that are contiguous along their reduction are
  * vectorised there. What the transformations do is transform.h's business. */
 #include "codegen/target.h"
-#include "codegen/transform.h"
+#include "codegen/x86/tile.h"
 
 #include <assert.h>
 #include <string.h>
@@ -16,20 +16,7 @@ typedef struct {
                       threads */
 } scheduler;
 
-/* An axis of a nest as the schedule cuts it. A constant extent is cut evenly: `large` tiles of size
- * + 1, then the rest of size; a symbolic one into whole tiles and a rest of single iterations. */
-typedef struct {
-    loop_var var;
-    loop_expr extent;
-    int64_t constant;  /* the extent, or -1 */
-    int64_t tile;      /* largest tile size */
-    bool vector_outer; /* counts vectors of the vector axis */
-    uint64_t moves;    /* loads of the innermost statements that move with it, one bit each */
-} cut_axis;
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
+enum { MAX_UNROLL = 25 };
 
 /* ---- vectors ---- */
 
@@ -89,152 +76,6 @@ static vector_fit fit_of(scheduler *s, const loop_access *a, size_t count, loop_
     return fit;
 }
 
-/* ---- register tiles ---- */
-
-enum { MAX_CUT = TRANSFORM_MAX_AXES + 1, MAX_CUT_AXES = 3, MAX_UNROLL = 25 };
-
-typedef struct {
-    cut_axis axes[MAX_CUT];
-    int count;
-    bool vector_load[64];
-    double
-        load_cycles[64]; /* two a cycle from L1; a vector of a panel that only L2 holds takes two */
-    int loads;
-    double steps;  /* reduction steps a tile */
-    int budget;    /* vector accumulators at most */
-    int registers; /* of the machine */
-} tile_search;
-
-/* Loads of one reduction step that the tile's size multiplies. */
-static double loads_of(const tile_search *t, const int64_t *size, int load) {
-    double n = 1;
-    for (int j = 0; j < t->count; j++)
-        if (t->axes[j].moves >> load & 1) n *= (double)size[j];
-    return n;
-}
-
-/* An axis of a tile that is longer than one. */
-typedef struct {
-    uint64_t moves;
-    int64_t size;
-    int axis;
-} tile_side;
-
-/* Registers that operands need if the sides run in this order, the first outermost: what moves with
- * the outer sides alone passes through one of them, the rest stays for the whole step. */
-static int64_t held_operands(const tile_side *sides, int count, int loads) {
-    int64_t held = 0;
-    for (int i = 0; i < loads; i++) {
-        int64_t n = 1;
-        bool inside = false;
-        for (int j = 0; j < count; j++) {
-            if (!(sides[j].moves >> i & 1))
-                inside = true;
-            else if (inside)
-                n *= sides[j].size;
-        }
-        if (n > 1) held += n;
-    }
-    return held + 1;
-}
-
-static void swap_sides(tile_side *a, tile_side *b) {
-    tile_side t = *a;
-    *a = *b;
-    *b = t;
-}
-
-/* Puts the sides from `first` on into the order that holds the fewest operands; returns how many
- * those are. */
-static int64_t order_sides(tile_side *sides, int first, int count, int loads) {
-    if (first + 1 >= count) return held_operands(sides, count, loads);
-    tile_side best[MAX_CUT_AXES], tried[MAX_CUT_AXES];
-    int64_t least = INT64_MAX;
-    for (int i = first; i < count; i++) {
-        memcpy(tried, sides, (size_t)count * sizeof *sides);
-        swap_sides(&tried[first], &tried[i]);
-        int64_t held = order_sides(tried, first + 1, count, loads);
-        if (held >= least) continue;
-        least = held;
-        memcpy(best, tried, (size_t)count * sizeof *sides);
-    }
-    memcpy(sides, best, (size_t)count * sizeof *sides);
-    return least;
-}
-
-static bool fits_registers(const tile_search *t, const int64_t *size) {
-    tile_side sides[MAX_CUT_AXES];
-    int count = 0;
-    int64_t accumulators = 1;
-    for (int j = 0; j < t->count; j++) {
-        if (size[j] == 1) continue;
-        accumulators *= size[j];
-        sides[count++] = (tile_side){t->axes[j].moves, size[j], j};
-    }
-    return accumulators + order_sides(sides, 0, count, t->loads) <= t->registers;
-}
-
-/* Cycles of one reduction step of a tile: multiply-adds at one a cycle, or what the loads and the
- * latency of the accumulators allow. Of two tiles of one cost the one with fewer loads is better.
- */
-static double step_cost(const tile_search *t, const int64_t *size) {
-    double fmas = 1, loads = 0, cycles = 0;
-    for (int j = 0; j < t->count; j++) fmas *= (double)size[j];
-    for (int i = 0; i < t->loads; i++) {
-        double n = loads_of(t, size, i);
-        loads += n;
-        cycles += n * t->load_cycles[i];
-    }
-    double cost = fmas > cycles ? fmas : cycles;
-    return (cost > 4 ? cost : 4) + loads * 0.01;
-}
-
-/* Cost of the whole iteration space, even splits included. */
-static double tiling_cost(const tile_search *t, int64_t *size, int axis, double trips) {
-    enum { TILE_OVERHEAD = 12 };
-    if (axis == t->count) return trips * (step_cost(t, size) * t->steps + TILE_OVERHEAD);
-    const cut_axis *a = &t->axes[axis];
-    int64_t tile = size[axis], extent = a->constant > 0 ? a->constant : 8 * tile;
-    int64_t tiles = ceil_div(extent, tile), base = extent / tiles, large = extent % tiles;
-    double cost = 0;
-    if (large) {
-        size[axis] = base + 1;
-        cost += tiling_cost(t, size, axis + 1, trips * (double)large);
-    }
-    size[axis] = base;
-    cost += tiling_cost(t, size, axis + 1, trips * (double)(tiles - large));
-    size[axis] = tile;
-    return cost;
-}
-
-static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t used, double *best,
-                        int64_t *best_size, int cut) {
-    if (axis == t->count) {
-        if (!fits_registers(t, size)) return;
-        double cost = tiling_cost(t, size, 0, 1);
-        if (cost < *best * 0.999) {
-            *best = cost;
-            memcpy(best_size, size, (size_t)t->count * sizeof *size);
-        }
-        return;
-    }
-    int64_t most = t->axes[axis].constant > 0 ? t->axes[axis].constant : t->budget;
-    for (int64_t n = 1; n <= most && used * n <= t->budget; n++) {
-        if (n > 1 && cut == MAX_CUT_AXES) break;
-        size[axis] = n;
-        search_axis(t, axis + 1, size, used * n, best, best_size, cut + (n > 1));
-    }
-    size[axis] = 1;
-}
-
-static void choose_tile(tile_search *t) {
-    int64_t size[MAX_CUT], best_size[MAX_CUT];
-    double best = 1e300;
-    for (int j = 0; j < t->count; j++) size[j] = best_size[j] = 1;
-    search_axis(t, 0, size, 1, &best, best_size, 0);
-    for (int j = 0; j < t->count; j++) t->axes[j].tile = best_size[j];
-}
-
 /* ---- emission of a cut nest ---- */
 
 /* A run of equal tiles along one axis: tile i covers [start + i * size, start + (i + 1) * size). */
@@ -274,7 +115,7 @@ static void cut_axis_evenly(cut_nest *c, int axis) {
     const cut_axis *a = &c->axes[axis];
     loop_expr zero = loop_int(k, 0);
     if (a->constant >= 0) {
-        int64_t tiles = ceil_div(a->constant, a->tile);
+        int64_t tiles = tile_ceil_div(a->constant, a->tile);
         int64_t base = tiles ? a->constant / tiles : 1, large = tiles ? a->constant % tiles : 0;
         add_segment(c, axis, (segment){loop_int(k, large), zero, base + 1, false});
         add_segment(
@@ -302,7 +143,7 @@ static loop_stmt *emit_tile(const cut_nest *c) {
         else
             tile[n++] = c->tile[i];
     }
-    order_sides(sides, 0, count, c->loads);
+    tile_order_sides(sides, 0, count, c->loads);
     for (int i = 0; i < count; i++) tile[n++] = c->tile[sides[i].axis];
     if (c->lanes)
         tile[n++] = (tile_axis){.kind = LOOP_VECTOR,
@@ -513,7 +354,7 @@ static void choose_reduction_tile(cut_nest *c) {
     describe_loads(c, &t, c->body);
     /* Unrolled, a window keeps what it loads from tap to tap: as many registers again, or more. */
     if (is_window(&t)) t.budget = t.registers / 4;
-    choose_tile(&t);
+    tile_choose(&t);
     memcpy(c->axes, t.axes, sizeof c->axes);
     c->loads = t.loads;
     c->unroll = 256 / tile_vectors(c);

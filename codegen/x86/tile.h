@@ -1,0 +1,52 @@
+/* tile.h: which register tile a reduction gets: how many vector accumulators along which axes, and
+ * in which order a step walks them. A cost model decides, from what a step loads and what the
+ * machine's registers hold; schedule.c describes the nest and emits the tile. */
+#ifndef ONNXCC_CODEGEN_X86_TILE_H
+#define ONNXCC_CODEGEN_X86_TILE_H
+
+#include "codegen/transform.h"
+
+/* An axis of a nest as the schedule cuts it. A constant extent is cut evenly: `large` tiles of size
+ * + 1, then the rest of size; a symbolic one into whole tiles and a rest of single iterations. */
+typedef struct {
+    loop_var var;
+    loop_expr extent;
+    int64_t constant;  /* the extent, or -1 */
+    int64_t tile;      /* largest tile size */
+    bool vector_outer; /* counts vectors of the vector axis */
+    uint64_t moves;    /* loads of the innermost statements that move with it, one bit each */
+} cut_axis;
+
+enum { MAX_CUT = TRANSFORM_MAX_AXES + 1, MAX_CUT_AXES = 3 };
+
+typedef struct {
+    cut_axis axes[MAX_CUT];
+    int count;
+    int loads;
+    bool vector_load[64];
+    /* Two a cycle from L1; a vector of a panel that only L2 holds takes two. */
+    double load_cycles[64];
+    double steps;  /* reduction steps a tile */
+    int budget;    /* vector accumulators at most */
+    int registers; /* of the machine */
+} tile_search;
+
+/* An axis of a tile that is longer than one. */
+typedef struct {
+    uint64_t moves;
+    int64_t size;
+    int axis;
+} tile_side;
+
+/* ceil(a / b) of positive numbers. */
+static inline int64_t tile_ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+/* Sets the tile of every axis of the search. */
+void tile_choose(tile_search *t);
+/* Puts the sides from `first` on into the order that keeps the fewest operands in registers;
+ * returns how many those are. */
+int64_t tile_order_sides(tile_side *sides, int first, int count, int loads);
+
+#endif

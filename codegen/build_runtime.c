@@ -115,11 +115,12 @@ static bool is_repeated(const graph *g, node_id n) {
     return false;
 }
 
-/* Inputs that the schema has and the node does not give count as left out. */
+/* As many inputs as the schema has; those that the node does not give count as left out, and what
+ * the compiler put behind them is not for the function. */
 static uint32_t operand_count(const node *n) {
     const schema_op *s = schema_find(n->op->domain, n->op->name);
-    uint32_t most = s ? s->versions[s->version_count - 1].max_input : 0;
-    return most < UINT16_MAX && most > n->input_count ? most : n->input_count;
+    uint32_t most = s ? s->versions[s->version_count - 1].max_input : UINT16_MAX;
+    return most < UINT16_MAX ? most : n->input_count;
 }
 
 bool build_runtime(builder *b, node_id id) {

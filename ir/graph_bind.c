@@ -101,7 +101,7 @@ void graph_bind_count_uses(graph *g, uint32_t *uses) {
         size_t count;
         const dim *e = graph_value(g, v)->binds ? graph_elements(g, v, &count) : NULL;
         for (size_t i = 0; e && i < count; i++)
-            if (dim_op_of(g->dims, e[i]) == DIM_SYMBOL && used[dim_symbol_of(g->dims, e[i])])
+            if (dim_op_of(g->dims, e[i]) != DIM_SYMBOL || used[dim_symbol_of(g->dims, e[i])])
                 uses[v]++;
     }
 }

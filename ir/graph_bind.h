@@ -7,8 +7,8 @@
 /* What the data of `from` told, those of `to` tell from now on; what is known of `to` is known of
  * the symbols of `from`. */
 void graph_bind_move(graph *g, value_id from, value_id to);
-/* Adds a use to every value that gives a symbol its value which some node's result has in its
- * dimensions. */
+/* Adds uses to every value that gives a symbol its value which some node's result has in its
+ * dimensions, or whose data are to be checked. */
 void graph_bind_count_uses(graph *g, uint32_t *uses);
 
 #endif

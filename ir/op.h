@@ -47,6 +47,9 @@ struct op_def {
      * hooks are used then). A row with neither `infer` nor a formula is spelt in others as soon as
      * its inputs have types, by op_infer: `expand` keeps the node's outputs (ir/ops/spell.h). */
     bool (*expand)(graph *g, node_id n);
+    /* The size of output 0 along an axis, by the data: for nodes whose dimensions `infer` could
+     * only name (kit_told_dim). What cannot be is negative. kit_expand_sizes has it computed. */
+    loop_expr (*size)(lower *l, node_id n, int axis);
     /* Name of the C function in runtime/ that computes it: onnxcc_rt_NAME. Its inputs are those of
      * the node (as many as the schema has), then a table of strings for each attribute of
      * `call_attributes` that holds strings, then its tensors; its outputs are those of the node,

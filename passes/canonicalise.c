@@ -1,5 +1,6 @@
 /* canonicalise.c: takes away what does nothing: identities, casts and moves to what a value is
  * already; and gives constants the form of constants. */
+#include "ir/schema.h"
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -125,11 +126,28 @@ static bool known_splat(graph *g, node_id n) {
     return true;
 }
 
+/* Whether the run has to look at the data to tell, or to check, how large the result is: until the
+ * node is expanded nothing else stands for that check. */
+static bool size_is_open(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const schema_op *s = nd.op->size ? schema_find(nd.op->domain, nd.op->name) : NULL;
+    size_t count;
+    if (!s || nd.input_count > s->versions[s->version_count - 1].max_input) return false;
+    for (uint32_t i = rewrite_is(g, n, "ConstantOfShape") ? 0 : 1; i < nd.input_count; i++) {
+        value_id v = nd.inputs[i];
+        if (v && !graph_value(g, v)->constant && dtype_is_integer(graph_type(g, v)->dtype) &&
+            !graph_elements(g, v, &count))
+            return true;
+    }
+    return false;
+}
+
 static long visit(graph *g, const pass_options *options, const uint32_t *uses, node_id n) {
     (void)options;
     (void)uses;
     if (!graph_node(g, n)->output_count || (graph_node(g, n)->op->flags & OP_EFFECT)) return 0;
     value_id y = graph_output(g, n, 0);
+    if (size_is_open(g, n) || (y && graph_value(g, y)->binds)) return 0;
     bool single = graph_node(g, n)->output_count == 1 && y && !rewrite_is(g, n, "If") &&
                   !rewrite_is(g, n, "Loop");
     if (single && (known_splat(g, n) || known_elements(g, y))) {

@@ -44,6 +44,7 @@
     X(select)                                                                                      \
     X(sequence)                                                                                    \
     X(state)                                                                                       \
+    X(sizes)                                                                                       \
     X(softmax)                                                                                     \
     X(string)                                                                                      \
     X(tfidf)                                                                                       \

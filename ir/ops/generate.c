@@ -56,8 +56,11 @@ static bool infer_constant_of_shape(graph *g, node_id n) {
     const attr *a = node_attr(graph_node(g, n), "value");
     const dim *shape = graph_elements(g, graph_input(g, n, 0), &count);
     dtype t = a && a->kind == ATTR_TENSOR ? graph_type(g, a->tensors[0])->dtype : DTYPE_F32;
-    if (!shape) return kit_set_declared(g, n, t, "shape is");
+    int rank;
     if (!kit_need(g, n, 0, 1, 1)) return false;
+    if (!shape)
+        return kit_list_length(g, n, 0, "dimensions", &rank) &&
+               kit_set_told(g, n, t, rank, DIM_NONE);
     if (count > TENSOR_MAX_RANK)
         return op_error(g, n, NULL, "rank %zu is over the %d supported", count, TENSOR_MAX_RANK);
     for (size_t i = 0; i < count; i++)
@@ -65,6 +68,15 @@ static bool infer_constant_of_shape(graph *g, node_id n) {
             return op_error(g, n, NULL, "dimension %zu is negative", i);
     op_set_type(g, n, 0, type_tensor(t, (int)count, shape));
     return true;
+}
+
+static loop_expr size_constant_of_shape(lower *l, node_id n, int axis) {
+    return kit_read_int(l, input(l, n, 0), axis);
+}
+
+static bool expand_constant_of_shape(graph *g, node_id n) {
+    size_t count;
+    return !graph_elements(g, graph_input(g, n, 0), &count) && kit_expand_sizes(g, n);
 }
 
 static loop_expr element_constant_of_shape(lower *l, node_id n, uint32_t output,
@@ -168,10 +180,37 @@ static bool infer_range(graph *g, node_id n) {
     } else if (range_count(g, n) >= 0) {
         length = kit_dim(g, range_count(g, n));
     } else {
-        return kit_set_declared(g, n, t, "number of steps is");
+        length = kit_told_dim(g, n, 0, 1, 0, DIM_NONE);
     }
     op_set_type(g, n, 0, type_tensor(t, 1, &length));
     return true;
+}
+
+/* ceil((limit - start) / step), none where that is negative; a step of zero gives no number. */
+static loop_expr size_range(lower *l, node_id n, int axis) {
+    (void)axis;
+    loop_kernel *k = lower_kernel(l);
+    dtype t = lower_type(l, input(l, n, 0))->dtype,
+          wide = dtype_is_float(t) ? DTYPE_F64 : DTYPE_I64;
+    loop_expr v[3], at = loop_int(k, 0);
+    for (uint32_t i = 0; i < 3; i++) v[i] = kit_read(l, wide, input(l, n, i), &at);
+    loop_expr span = loop_cast(k, DTYPE_F64, loop_sub(k, v[1], v[0]));
+    loop_expr steps = kit_op2(l, LOOP_DIV, span, loop_cast(k, DTYPE_F64, v[2]));
+    loop_expr count = kit_op1(l, LOOP_CEIL, steps), most = kit_float(l, DTYPE_F64, DIM_MAX);
+    loop_expr is_number = kit_op2(l, LOOP_LE, kit_op1(l, LOOP_ABS, count), most);
+    loop_expr bounded = loop_max(k, kit_float(l, DTYPE_F64, 0), loop_min(k, count, most));
+    loop_expr whole = loop_cast(k, DTYPE_I64, loop_select(k, is_number, bounded, most));
+    return loop_select(k, is_number, whole, loop_int(k, -1));
+}
+
+static bool expand_range(graph *g, node_id n) {
+    size_t count;
+    int64_t step;
+    if (range_count(g, n) >= 0) return false;
+    const dim *by = graph_elements(g, graph_input(g, n, 2), &count);
+    bool known = by && dim_is_const(g->dims, by[0], &step) && step;
+    for (uint32_t i = 0; i < 2; i++) known &= graph_elements(g, graph_input(g, n, i), &count) != 0;
+    return !known && kit_expand_sizes(g, n);
 }
 
 static loop_expr element_range(lower *l, node_id n, uint32_t output, const loop_expr *index) {
@@ -211,9 +250,24 @@ static bool infer_one_hot(graph *g, node_id n) {
     else if (depth->constant)
         dims[axis] = kit_dim(g, (int64_t)value_float(depth, g->dims, 0));
     else
-        return kit_set_declared(g, n, v.dtype, "depth is");
+        dims[axis] = kit_told_dim(g, n, 0, x.rank + 1, axis, DIM_NONE);
     op_set_type(g, n, 0, type_tensor(v.dtype, x.rank + 1, dims));
     return true;
+}
+
+static loop_expr size_one_hot(lower *l, node_id n, int i) {
+    value_id x = input(l, n, 0);
+    int axis;
+    if (!one_hot_axis(lower_graph(l), n, &axis)) return 0;
+    if (i == axis) return kit_read_int(l, input(l, n, 1), 0);
+    return lower_dim(l, x, i < axis ? i : i - 1);
+}
+
+static bool expand_one_hot(graph *g, node_id n) {
+    value_id depth = graph_input(g, n, 1);
+    size_t count;
+    return !graph_value(g, depth)->constant && !graph_elements(g, depth, &count) &&
+           kit_expand_sizes(g, n);
 }
 
 static loop_expr element_one_hot(lower *l, node_id n, uint32_t output, const loop_expr *index) {
@@ -235,14 +289,28 @@ static loop_expr element_one_hot(lower *l, node_id n, uint32_t output, const loo
     { .domain = "", .name = op, .flags = OP_MOVEMENT, .infer = infer_hook, .element = element_hook }
 
 const op_def ops_generate[] = {
-    MADE("ConstantOfShape", infer_constant_of_shape, element_constant_of_shape),
+    {.domain = "",
+     .name = "ConstantOfShape",
+     .flags = OP_MOVEMENT | OP_OPEN,
+     .infer = infer_constant_of_shape,
+     .element = element_constant_of_shape,
+     .size = size_constant_of_shape,
+     .expand = expand_constant_of_shape},
     MADE("EyeLike", infer_eye_like, element_eye_like),
     {.domain = "",
      .name = "OneHot",
-     .flags = OP_MOVEMENT | OP_OPAQUE,
+     .flags = OP_MOVEMENT | OP_OPAQUE | OP_OPEN,
      .infer = infer_one_hot,
-     .element = element_one_hot},
-    MADE("Range", infer_range, element_range),
+     .element = element_one_hot,
+     .size = size_one_hot,
+     .expand = expand_one_hot},
+    {.domain = "",
+     .name = "Range",
+     .flags = OP_MOVEMENT | OP_OPEN,
+     .infer = infer_range,
+     .element = element_range,
+     .size = size_range,
+     .expand = expand_range},
     MADE("Shape", infer_shape, element_shape),
     MADE("Size", infer_size, element_size),
     MADE("Trilu", infer_trilu, element_trilu),

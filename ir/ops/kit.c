@@ -114,12 +114,6 @@ dim kit_dim(graph *g, int64_t value) {
     return dim_const(g->dims, value);
 }
 
-dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const char *stem) {
-    const type *t = graph_type(g, graph_output(g, n, output));
-    if (t->kind == TYPE_TENSOR && t->rank == rank && t->dims[axis]) return t->dims[axis];
-    return dim_fresh_symbol(g->dims, stem, 0, DIM_MAX);
-}
-
 /* Symbols that dimensions of the model's inputs hold: the caller passes them. */
 static bool is_from_caller(graph *g, dim_symbol s) {
     const region *main = graph_region(g, GRAPH_MAIN);
@@ -152,13 +146,25 @@ dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim l
     return d;
 }
 
-bool kit_set_declared(graph *g, node_id n, dtype t, const char *what) {
-    type declared = *graph_type(g, graph_output(g, n, 0));
-    if (declared.kind != TYPE_TENSOR || declared.rank < 0)
-        return op_error(g, n, "fix symbolic dimensions with --dim, or declare the output's shape",
-                        "the %s not known at compile time", what);
-    declared.dtype = t;
-    op_set_type(g, n, 0, declared);
+bool kit_set_told(graph *g, node_id n, dtype t, int rank, dim limit) {
+    dim dims[TENSOR_MAX_RANK];
+    if (rank > TENSOR_MAX_RANK)
+        return op_error(g, n, NULL, "rank %d is over the %d supported", rank, TENSOR_MAX_RANK);
+    for (int i = 0; i < rank; i++) dims[i] = kit_told_dim(g, n, 0, rank, i, limit);
+    op_set_type(g, n, 0, type_tensor(t, rank, dims));
+    return true;
+}
+
+bool kit_list_length(graph *g, node_id n, uint32_t input, const char *what, int *length) {
+    int64_t count = 1;
+    const type *t = kit_input(g, n, input);
+    if (!kit_need(g, n, input, 0, 1)) return false;
+    if (t->rank == 1 && !dim_is_const(g->dims, t->dims[0], &count))
+        return op_error(g, n, "fix it with --dim", "the number of %s is not known", what);
+    if (count > TENSOR_MAX_RANK)
+        return op_error(g, n, NULL, "there are %lld %s, over the %d supported", (long long)count,
+                        what, TENSOR_MAX_RANK);
+    *length = (int)count;
     return true;
 }
 
@@ -192,7 +198,8 @@ void kit_replace_told(graph *g, value_id old, value_id made) {
     const type *from = graph_type(g, old), *to = graph_type(g, made);
     dim *with = ARENA_ARRAY(g->memory, dim, dim_symbol_count(g->dims) + 1);
     for (int i = 0; i < to->rank && i < from->rank; i++)
-        if (from->dims[i] != to->dims[i] && dim_op_of(g->dims, to->dims[i]) == DIM_SYMBOL)
+        if (from->dims[i] != to->dims[i] && dim_op_of(g->dims, to->dims[i]) == DIM_SYMBOL &&
+            !is_from_caller(g, dim_symbol_of(g->dims, to->dims[i])))
             with[dim_symbol_of(g->dims, to->dims[i])] = from->dims[i];
     graph_substitute(g, with);
     kit_replace(g, old, made);

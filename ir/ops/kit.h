@@ -24,16 +24,14 @@ bool kit_cover(graph *g, const type *a, const type *b, const type *old, type *ou
 /* The same for items of a sequence: what differs is open altogether, the number of axes too. */
 bool kit_cover_items(graph *g, const type *a, const type *b, const type *old, type *out);
 dim kit_dim(graph *g, int64_t value);
-/* Dimension `axis` of an output whose size only the data say: the one that its value has already
- * (declared, or from an earlier inference) if that has `rank` axes, else a new symbol. */
-dim kit_open_dim(graph *g, node_id n, uint32_t output, int rank, int axis, const char *stem);
 /* Dimension `axis` of an output of `rank` axes whose size the data tell: what the model declares
  * for it (the run checks it), else a symbol that is at most `limit` (DIM_NONE: the user has to give
  * a bound). Whatever computes the size must bind it (graph.h: value.binds). */
 dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim limit);
-/* Gives output 0 the element type t and the dimensions that the model declares for it, for want of
- * a known input `what`; false and a diagnostic if it declares none. */
-bool kit_set_declared(graph *g, node_id n, dtype t, const char *what);
+/* Gives output 0 the element type t and `rank` dimensions that the data tell. */
+bool kit_set_told(graph *g, node_id n, dtype t, int rank, dim limit);
+/* The number of elements of a list input (a scalar is one), which may be no more than axes. */
+bool kit_list_length(graph *g, node_id n, uint32_t input, const char *what, int *length);
 /* A list attribute of `count` positive integers (1 where it is absent) up to 2^31 - 1. */
 bool kit_positive_ints(graph *g, node_id n, const char *name, int count, int64_t *out);
 
@@ -51,6 +49,10 @@ void kit_build_internal(graph *g, node_id n, const char *op, uint32_t input_coun
 /* The first elements of `flat` as a tensor of another type; `count` (i64 scalar or vector) tells
  * the symbols in its dimensions. */
 value_id kit_build_front(graph *g, node_id n, value_id flat, value_id count, type t);
+/* Whether some dimension of output 0 is not told yet; for expand hooks: puts a node before n that
+ * computes the sizes by the `size` hook of its row, and makes them what n's dimensions are. False
+ * if they are computed already. */
+bool kit_expand_sizes(graph *g, node_id n);
 /* The result of an operator of the standard with one output, put before node n; 0 (and a
  * diagnostic) if that fails or an input is 0. */
 value_id kit_build(graph *g, node_id n, const char *op, uint32_t input_count,

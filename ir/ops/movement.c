@@ -51,6 +51,47 @@ static loop_expr element_transpose(lower *l, node_id n, uint32_t output, const l
 
 /* ---- other shapes of the same elements ---- */
 
+/* What input 1 asks for on axis i of a Reshape; -1 is open. */
+static loop_expr asked_size(lower *l, node_id n, int i) {
+    loop_kernel *k = lower_kernel(l);
+    value_id x = input(l, n, 0);
+    loop_expr asked = kit_read_int(l, input(l, n, 1), i);
+    if (node_attr_int(graph_node(lower_graph(l), n), "allowzero", 0)) return asked;
+    loop_expr kept = i < lower_type(l, x)->rank ? lower_dim(l, x, i) : loop_int(k, -2);
+    return loop_select(k, kit_op2(l, LOOP_EQ, asked, loop_int(k, 0)), kept, asked);
+}
+
+static loop_expr size_reshape(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    graph *g = lower_graph(l);
+    const type shape = *lower_type(l, input(l, n, 1)), *x = lower_type(l, input(l, n, 0));
+    int64_t rank = shape.rank ? dim_value(g->dims, shape.dims[0]) : 1;
+    loop_expr zero = loop_int(k, 0), one = loop_int(k, 1), open = loop_int(k, -1);
+    loop_expr known = one, opens = zero, most = loop_int(k, INT64_C(1) << 31);
+    for (int i = 0; i < rank; i++) {
+        loop_expr asked = asked_size(l, n, i), is_open = kit_op2(l, LOOP_EQ, asked, open);
+        loop_expr factor = loop_max(k, zero, loop_min(k, asked, most));
+        known = loop_min(k, most, loop_mul(k, known, loop_select(k, is_open, one, factor)));
+        opens = loop_add(k, opens, loop_select(k, is_open, one, zero));
+    }
+    loop_expr total = loop_dim(k, type_elements(g->dims, x)), asked = asked_size(l, n, axis);
+    loop_expr rest = loop_select(k, loop_lt(k, zero, known),
+                                 loop_floordiv(k, total, loop_max(k, known, one)), zero);
+    rest = loop_select(k, loop_lt(k, one, opens), loop_int(k, -2), rest);
+    return loop_select(k, kit_op2(l, LOOP_EQ, asked, open), rest, asked);
+}
+
+static bool infer_open_reshape(graph *g, node_id n, const type *x) {
+    int rank;
+    return kit_list_length(g, n, 1, "dimensions", &rank) &&
+           kit_set_told(g, n, x->dtype, rank, type_elements(g->dims, x));
+}
+
+static bool expand_reshape(graph *g, node_id n) {
+    size_t count;
+    return !graph_elements(g, graph_input(g, n, 1), &count) && kit_expand_sizes(g, n);
+}
+
 static bool infer_reshape(graph *g, node_id n) {
     const type x = *graph_type(g, graph_input(g, n, 0));
     dim_table *t = g->dims;
@@ -60,7 +101,7 @@ static bool infer_reshape(graph *g, node_id n) {
     dim dims[TENSOR_MAX_RANK], known = dim_const(t, 1);
     int open = -1;
     if (!kit_need(g, n, 1, 0, 1)) return false;
-    if (!shape) return kit_set_declared(g, n, x.dtype, "shape is");
+    if (!shape) return infer_open_reshape(g, n, &x);
     if (count > TENSOR_MAX_RANK)
         return op_error(g, n, NULL, "rank %zu is over the %d supported", count, TENSOR_MAX_RANK);
     for (size_t i = 0; i < count; i++) {
@@ -130,13 +171,70 @@ static bool mark_axes(graph *g, node_id n, int rank, bool *marked) {
     return true;
 }
 
+/* Axes that go or come, where only the data name them. */
+static bool infer_open_axes(graph *g, node_id n, const type *x, bool come) {
+    int count;
+    if (!kit_list_length(g, n, 1, "axes", &count)) return false;
+    if (!come && count > x->rank) return op_error(g, n, NULL, "there are too many axes");
+    return kit_set_told(g, n, x->dtype, come ? x->rank + count : x->rank - count,
+                        type_elements(g->dims, x));
+}
+
+/* Whether input 1 names the axis, of so many. */
+static loop_expr is_named(lower *l, node_id n, int axis, int rank) {
+    loop_kernel *k = lower_kernel(l);
+    const type t = *lower_type(l, input(l, n, 1));
+    int64_t count = t.rank ? dim_value(lower_graph(l)->dims, t.dims[0]) : 1;
+    loop_expr yes = loop_const_int(k, DTYPE_BOOL, 0);
+    for (int64_t i = 0; i < count; i++) {
+        loop_expr named = kit_check_index(l, kit_read_int(l, input(l, n, 1), i), loop_int(k, rank));
+        yes = kit_op2(l, LOOP_OR, yes, kit_op2(l, LOOP_EQ, named, loop_int(k, axis)));
+    }
+    return yes;
+}
+
+/* The size of the axis-th one that stays; fewer of them than the result has are an error. */
+static loop_expr size_squeeze(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    value_id x = input(l, n, 0);
+    int rank = lower_type(l, x)->rank;
+    loop_expr size = loop_int(k, -1), at = loop_int(k, 0), one = loop_int(k, 1);
+    for (int i = 0; i < rank; i++) {
+        loop_expr goes = is_named(l, n, i, rank);
+        loop_expr here = kit_op2(l, LOOP_EQ, at, loop_int(k, axis));
+        size =
+            loop_select(k, loop_and(k, here, kit_op1(l, LOOP_NOT, goes)), lower_dim(l, x, i), size);
+        at = loop_select(k, goes, at, loop_add(k, at, one));
+    }
+    return size;
+}
+
+static loop_expr size_unsqueeze(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    graph *g = lower_graph(l);
+    value_id x = input(l, n, 0);
+    const type axes = *lower_type(l, input(l, n, 1));
+    int from = lower_type(l, x)->rank;
+    int rank = from + (int)(axes.rank ? dim_value(g->dims, axes.dims[0]) : 1);
+    loop_expr at = loop_int(k, 0), one = loop_int(k, 1), size = loop_int(k, -1);
+    for (int i = 0; i < axis; i++)
+        at = loop_select(k, is_named(l, n, i, rank), at, loop_add(k, at, one));
+    for (int i = 0; i < from; i++)
+        size = loop_select(k, kit_op2(l, LOOP_EQ, at, loop_int(k, i)), lower_dim(l, x, i), size);
+    return loop_select(k, is_named(l, n, axis, rank), one, size);
+}
+
+static bool expand_axes(graph *g, node_id n) {
+    return axes_open(g, n) && kit_expand_sizes(g, n);
+}
+
 static bool infer_squeeze(graph *g, node_id n) {
     const type x = *graph_type(g, graph_input(g, n, 0));
     bool drop[TENSOR_MAX_RANK] = {false};
     dim dims[TENSOR_MAX_RANK];
     int rank = 0;
     bool given = graph_input(g, n, 1) || node_attr(graph_node(g, n), "axes");
-    if (axes_open(g, n)) return kit_set_declared(g, n, x.dtype, "axes are");
+    if (axes_open(g, n)) return infer_open_axes(g, n, &x, false);
     if (given && !mark_axes(g, n, x.rank, drop)) return false;
     for (int i = 0; i < x.rank; i++) {
         int64_t size;
@@ -156,7 +254,7 @@ static bool infer_unsqueeze(graph *g, node_id n) {
     dim dims[TENSOR_MAX_RANK];
     const int64_t *axes;
     size_t count;
-    if (axes_open(g, n)) return kit_set_declared(g, n, x.dtype, "axes are");
+    if (axes_open(g, n)) return infer_open_axes(g, n, &x, true);
     if (!op_const_ints(g, n, 1, "axes", &axes, &count))
         return op_error(g, n, NULL, "it has no axes");
     int rank = x.rank + (int)count;
@@ -235,9 +333,8 @@ static bool infer_expand(graph *g, node_id n) {
     int rank;
     if (!kit_need(g, n, 1, 0, 1)) return false;
     if (!shape)
-        return kit_set_declared(g, n, x.dtype, "shape is") &&
-               (graph_type(g, graph_output(g, n, 0))->rank >= x.rank ||
-                op_error(g, n, NULL, "the declared output has too few axes"));
+        return kit_list_length(g, n, 1, "dimensions", &rank) &&
+               kit_set_told(g, n, x.dtype, rank > x.rank ? rank : x.rank, DIM_NONE);
     if (count > TENSOR_MAX_RANK)
         return op_error(g, n, NULL, "rank %zu is over the %d supported", count, TENSOR_MAX_RANK);
     type wanted = type_tensor(x.dtype, (int)count, shape);
@@ -245,6 +342,24 @@ static bool infer_expand(graph *g, node_id n) {
     if (!op_broadcast(g, n, 2, types, &rank, dims)) return false;
     op_set_type(g, n, 0, type_tensor(x.dtype, rank, dims));
     return true;
+}
+
+/* Of two sizes that are not one, both are the result's. */
+static loop_expr size_expand(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    graph *g = lower_graph(l);
+    value_id x = input(l, n, 0), shape = input(l, n, 1);
+    const type t = *lower_type(l, shape);
+    int length = (int)(t.rank ? dim_value(g->dims, t.dims[0]) : 1);
+    int rank = lower_type(l, x)->rank, most = rank > length ? rank : length;
+    int own = axis - (most - rank), other = axis - (most - length);
+    if (own < 0) return kit_read_int(l, shape, other);
+    if (other < 0) return lower_dim(l, x, own);
+    loop_expr a = lower_dim(l, x, own), b = kit_read_int(l, shape, other), one = loop_int(k, 1);
+    loop_expr same = kit_op2(l, LOOP_EQ, a, b), bad = loop_int(k, -1);
+    return loop_select(
+        k, kit_op2(l, LOOP_EQ, a, one), b,
+        loop_select(k, kit_op2(l, LOOP_OR, same, kit_op2(l, LOOP_EQ, b, one)), a, bad));
 }
 
 static loop_expr element_expand(lower *l, node_id n, uint32_t output, const loop_expr *index) {
@@ -257,15 +372,28 @@ static bool infer_tile(graph *g, node_id n) {
     size_t count;
     const dim *times = graph_elements(g, graph_input(g, n, 1), &count);
     dim dims[TENSOR_MAX_RANK];
+    int length;
     if (!times)
-        return kit_set_declared(g, n, x.dtype, "repeats are") &&
-               kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
-                         kit_dim(g, x.rank), "the ranks");
+        return kit_list_length(g, n, 1, "repeats", &length) &&
+               kit_agree(g, n, kit_dim(g, length), kit_dim(g, x.rank), "repeats and axes") &&
+               kit_set_told(g, n, x.dtype, x.rank, DIM_NONE);
     if (count != (size_t)x.rank)
         return op_error(g, n, NULL, "there are %zu repeats for %d axes", count, x.rank);
     for (int i = 0; i < x.rank; i++) dims[i] = dim_mul(g->dims, x.dims[i], times[i]);
     op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, dims));
     return true;
+}
+
+/* Repeats are cut to 2^22, so that the product with a dimension fits 64 bits. */
+static loop_expr size_tile(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr times = kit_read_int(l, input(l, n, 1), axis), most = loop_int(k, 1 << 22);
+    loop_expr fits = kit_op2(l, LOOP_LE, times, most), bad = loop_int(k, -1);
+    loop_expr bounded = loop_max(k, bad, loop_min(k, times, most));
+    loop_expr size = lower_dim(l, input(l, n, 0), axis);
+    loop_expr negative = loop_lt(k, times, loop_int(k, 0));
+    return loop_select(k, kit_op2(l, LOOP_OR, negative, kit_op1(l, LOOP_NOT, fits)), bad,
+                       loop_mul(k, bounded, size));
 }
 
 static loop_expr element_tile(lower *l, node_id n, uint32_t output, const loop_expr *index) {
@@ -415,6 +543,13 @@ static bool expand_concat(graph *g, node_id n) {
         .element = element_hook                                                                    \
     }
 
+/* Where the data tell the result's size. */
+#define TOLD(op, infer_hook, element_hook, size_hook, expand_hook)                                 \
+    {                                                                                              \
+        .domain = "", .name = op, .flags = OP_MOVEMENT | OP_OPAQUE | OP_OPEN, .infer = infer_hook, \
+        .element = element_hook, .size = size_hook, .expand = expand_hook                          \
+    }
+
 const op_def ops_movement[] = {
     {.domain = "",
      .name = "Concat",
@@ -424,12 +559,12 @@ const op_def ops_movement[] = {
      .expand = expand_concat},
     MOVE("DepthToSpace", infer_depth, element_depth),
     MOVE("SpaceToDepth", infer_depth, element_depth),
-    MOVE("Expand", infer_expand, element_expand),
+    TOLD("Expand", infer_expand, element_expand, size_expand, expand_reshape),
     MOVE("Flatten", infer_flatten, element_reshape),
-    MOVE("Reshape", infer_reshape, element_reshape),
-    MOVE("Squeeze", infer_squeeze, element_ones),
-    MOVE("Tile", infer_tile, element_tile),
+    TOLD("Reshape", infer_reshape, element_reshape, size_reshape, expand_reshape),
+    TOLD("Squeeze", infer_squeeze, element_ones, size_squeeze, expand_axes),
+    TOLD("Tile", infer_tile, element_tile, size_tile, expand_reshape),
     MOVE("Transpose", infer_transpose, element_transpose),
-    MOVE("Unsqueeze", infer_unsqueeze, element_ones),
+    TOLD("Unsqueeze", infer_unsqueeze, element_ones, size_unsqueeze, expand_axes),
 };
 const size_t ops_movement_count = sizeof ops_movement / sizeof *ops_movement;

@@ -102,12 +102,7 @@ static bool infer_top_k(graph *g, node_id n) {
     if (k && count == 1) {
         dims[axis] = k[0];
     } else {
-        uint32_t declared = graph_output(g, n, 0) ? 0 : 1;
-        const type *y = graph_type(g, graph_output(g, n, declared));
-        if (y->kind != TYPE_TENSOR || y->rank != x.rank)
-            return op_error(g, n, "declare the shape of the output",
-                            "the number of elements that it selects is not known");
-        dims[axis] = y->dims[axis];
+        dims[axis] = kit_told_dim(g, n, graph_output(g, n, 0) ? 0 : 1, x.rank, axis, x.dims[axis]);
     }
     if (dim_high(g->dims, dims[axis]) < 0 ||
         dim_low(g->dims, dims[axis]) > dim_high(g->dims, x.dims[axis]))
@@ -117,6 +112,20 @@ static bool infer_top_k(graph *g, node_id n) {
     op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, dims));
     op_set_type(g, n, 1, type_tensor(DTYPE_I64, x.rank, dims));
     return true;
+}
+
+static loop_expr size_top_k(lower *l, node_id n, int i) {
+    graph *g = lower_graph(l);
+    value_id x = graph_input(g, n, 0);
+    int axis;
+    if (!op_axis(g, n, node_attr_int(graph_node(g, n), "axis", -1), lower_type(l, x)->rank, &axis))
+        return 0;
+    return i == axis ? kit_read_int(l, graph_input(g, n, 1), 0) : lower_dim(l, x, i);
+}
+
+static bool expand_top_k(graph *g, node_id n) {
+    size_t count;
+    return !graph_elements(g, graph_input(g, n, 1), &count) && kit_expand_sizes(g, n);
 }
 
 /* Whether v goes before w. A NaN is above all numbers. */
@@ -265,6 +274,12 @@ const op_def ops_order[] = {
      .flags = OP_ANCHOR,
      .infer = infer_cumulate,
      .nest = nest_cumulate},
-    {.domain = "", .name = "TopK", .flags = OP_ANCHOR, .infer = infer_top_k, .nest = nest_top_k},
+    {.domain = "",
+     .name = "TopK",
+     .flags = OP_ANCHOR | OP_OPEN,
+     .infer = infer_top_k,
+     .nest = nest_top_k,
+     .size = size_top_k,
+     .expand = expand_top_k},
 };
 const size_t ops_order_count = sizeof ops_order / sizeof *ops_order;

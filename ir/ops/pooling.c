@@ -293,10 +293,20 @@ static bool infer_max_unpool(graph *g, node_id n) {
             return op_error(g, n, NULL, "output_shape has %zu elements, must have %d", count,
                             t.rank);
         for (int a = 0; a < t.rank; a++)
-            dims[a] = given ? given[a] : kit_open_dim(g, n, 0, t.rank, a, "unpooled");
+            dims[a] = given ? given[a] : kit_told_dim(g, n, 0, t.rank, a, DIM_NONE);
     }
     op_set_type(g, n, 0, type_tensor(t.dtype, t.rank, dims));
     return true;
+}
+
+static loop_expr size_max_unpool(lower *l, node_id n, int axis) {
+    return kit_read_int(l, graph_input(lower_graph(l), n, 2), axis);
+}
+
+static bool expand_max_unpool(graph *g, node_id n) {
+    value_id given = graph_input(g, n, 2);
+    size_t count;
+    return given && !graph_elements(g, given, &count) && kit_expand_sizes(g, n);
 }
 
 /* Zeros first, then every element at its place. Places may repeat, so the second pass is in order.
@@ -367,8 +377,10 @@ const op_def ops_pooling[] = {
      .nest = nest_global_lp},
     {.domain = "",
      .name = "MaxUnpool",
-     .flags = OP_ANCHOR,
+     .flags = OP_ANCHOR | OP_OPEN,
      .infer = infer_max_unpool,
-     .nest = nest_max_unpool},
+     .nest = nest_max_unpool,
+     .size = size_max_unpool,
+     .expand = expand_max_unpool},
 };
 const size_t ops_pooling_count = sizeof ops_pooling / sizeof *ops_pooling;

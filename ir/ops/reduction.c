@@ -36,16 +36,11 @@ typedef struct {
     bool reduced[TENSOR_MAX_RANK], open;
 } axis_set;
 
-/* Axes that only the data name, by the declared result: with keepdims, those of one element. */
-static bool declared_axes(graph *g, node_id n, axis_set *s) {
-    const type x = *graph_type(g, graph_input(g, n, 0)), *y = graph_type(g, graph_output(g, n, 0));
-    bool keep = node_attr_int(graph_node(g, n), "keepdims", 1);
-    if (y->kind != TYPE_TENSOR || y->rank < 0 || (keep && y->rank != x.rank) || y->rank > x.rank)
-        return op_error(g, n, "declare the shape of the output",
-                        "the axes are not known at compile time");
-    s->open = !keep;
-    for (int i = 0; i < x.rank; i++)
-        s->reduced[i] = !keep || dim_equals_const(g->dims, y->dims[i], 1);
+/* Axes that only the data name. */
+static bool open_set(graph *g, node_id n, axis_set *s) {
+    const type x = *graph_type(g, graph_input(g, n, 0));
+    s->open = true;
+    for (int i = 0; i < x.rank; i++) s->reduced[i] = true;
     return true;
 }
 
@@ -60,7 +55,7 @@ static bool reduced_axes(graph *g, node_id n, axis_set *s) {
     bool empty = graph_input(g, n, 1) && graph_type(g, graph_input(g, n, 1))->rank == 1 &&
                  dim_equals_const(g->dims, graph_type(g, graph_input(g, n, 1))->dims[0], 0);
     bool given = !empty && (graph_input(g, n, 1) || node_attr(graph_node(g, n), "axes"));
-    if (given && !op_const_ints(g, n, 1, "axes", &axes, &count)) return declared_axes(g, n, s);
+    if (given && !op_const_ints(g, n, 1, "axes", &axes, &count)) return open_set(g, n, s);
     bool all = count == 0 && !node_attr_int(graph_node(g, n), "noop_with_empty_axes", 0);
     for (int i = 0; i < rank; i++) s->reduced[i] = all;
     for (size_t i = 0; i < count; i++) {
@@ -71,6 +66,53 @@ static bool reduced_axes(graph *g, node_id n, axis_set *s) {
     return true;
 }
 
+static bool infer_open_reduction(graph *g, node_id n, const type *x) {
+    int count;
+    dim most = kit_dim(g, 1);
+    if (!kit_list_length(g, n, 1, "axes", &count)) return false;
+    if (count > x->rank) return op_error(g, n, NULL, "there are %d axes", count);
+    for (int i = 0; i < x->rank; i++) most = dim_max(g->dims, most, x->dims[i]);
+    bool keep = node_attr_int(graph_node(g, n), "keepdims", 1);
+    return kit_set_told(g, n, x->dtype, keep ? x->rank : x->rank - count, most);
+}
+
+/* Whether the data name the axis among those that go. */
+static loop_expr axis_goes(lower *l, node_id n, int axis) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    value_id axes = graph_input(g, n, 1);
+    const type t = *lower_type(l, axes);
+    int rank = lower_type(l, graph_input(g, n, 0))->rank;
+    int64_t named = t.rank ? dim_value(g->dims, t.dims[0]) : 1;
+    loop_expr goes = loop_const_int(k, DTYPE_BOOL, 0);
+    for (int64_t j = 0; j < named; j++) {
+        loop_expr at = kit_check_index(l, kit_read_int(l, axes, j), loop_int(k, rank));
+        goes = kit_op2(l, LOOP_OR, goes, kit_op2(l, LOOP_EQ, at, loop_int(k, axis)));
+    }
+    return goes;
+}
+
+/* With keepdims one where the axis goes, else the size of the axis-th that stays. */
+static loop_expr size_reduction(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    value_id x = graph_input(lower_graph(l), n, 0);
+    loop_expr one = loop_int(k, 1), at = loop_int(k, 0), size = loop_int(k, -1);
+    if (node_attr_int(graph_node(lower_graph(l), n), "keepdims", 1))
+        return loop_select(k, axis_goes(l, n, axis), one, lower_dim(l, x, axis));
+    for (int i = 0; i < lower_type(l, x)->rank; i++) {
+        loop_expr goes = axis_goes(l, n, i), here = kit_op2(l, LOOP_EQ, at, loop_int(k, axis));
+        size =
+            loop_select(k, loop_and(k, here, kit_op1(l, LOOP_NOT, goes)), lower_dim(l, x, i), size);
+        at = loop_select(k, goes, at, loop_add(k, at, one));
+    }
+    return size;
+}
+
+static bool expand_reduction(graph *g, node_id n) {
+    axis_set s;
+    return reduced_axes(g, n, &s) && s.open && kit_expand_sizes(g, n);
+}
+
 static bool infer_reduction(graph *g, node_id n) {
     const type x = *graph_type(g, graph_input(g, n, 0));
     bool keep = node_attr_int(graph_node(g, n), "keepdims", 1);
@@ -78,7 +120,7 @@ static bool infer_reduction(graph *g, node_id n) {
     dim dims[TENSOR_MAX_RANK];
     int rank = 0;
     if (!reduced_axes(g, n, &s)) return false;
-    if (s.open) return kit_set_declared(g, n, x.dtype, "axes are");
+    if (s.open) return infer_open_reduction(g, n, &x);
     for (int i = 0; i < x.rank; i++) {
         if (!s.reduced[i])
             dims[rank++] = x.dims[i];
@@ -126,25 +168,17 @@ static loop_expr belongs(lower *l, node_id n, const axis_set *s, const loop_expr
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
     if (!s->open) return 0;
-    value_id axes = graph_input(g, n, 1);
+    bool keep = node_attr_int(graph_node(g, n), "keepdims", 1);
     int rank = lower_type(l, graph_input(g, n, 0))->rank;
     int kept = lower_type(l, graph_output(g, n, 0))->rank;
-    const type t = *lower_type(l, axes);
-    int64_t named = 1;
-    if (t.rank && !dim_is_const(g->dims, t.dims[0], &named)) named = 0;
     loop_expr yes = loop_const_int(k, DTYPE_BOOL, 1), at = loop_int(k, 0);
     for (int i = 0; i < rank; i++) {
-        loop_expr goes = loop_const_int(k, DTYPE_BOOL, 0), here = loop_int(k, 0);
-        for (int j = 0; j < named && j < rank; j++) {
-            loop_expr axis = kit_read_int(l, axes, j);
-            goes = kit_op2(l, LOOP_OR, goes, kit_op2(l, LOOP_EQ, axis, loop_int(k, i)));
-            goes = kit_op2(l, LOOP_OR, goes, kit_op2(l, LOOP_EQ, axis, loop_int(k, i - rank)));
-        }
+        loop_expr goes = axis_goes(l, n, i), here = loop_int(k, 0);
         for (int j = 0; j < kept; j++)
             here = loop_select(k, kit_op2(l, LOOP_EQ, at, loop_int(k, j)), index[j], here);
+        if (keep) here = index[i];
         yes = loop_and(k, yes, kit_op2(l, LOOP_OR, goes, kit_op2(l, LOOP_EQ, own[i], here)));
-        loop_expr next = loop_add(k, at, loop_int(k, 1));
-        at = loop_select(k, goes, at, next);
+        at = loop_select(k, goes, at, loop_add(k, at, loop_int(k, 1)));
     }
     return yes;
 }
@@ -311,7 +345,10 @@ static void nest_arg(lower *l, node_id n) {
 }
 
 #define REDUCTION(op, hook)                                                                        \
-    { .domain = "", .name = op, .flags = OP_ANCHOR, .infer = infer_reduction, .nest = hook }
+    {                                                                                              \
+        .domain = "", .name = op, .flags = OP_ANCHOR | OP_OPEN, .infer = infer_reduction,          \
+        .nest = hook, .size = size_reduction, .expand = expand_reduction                           \
+    }
 #define POSITION(op)                                                                               \
     { .domain = "", .name = op, .flags = OP_ANCHOR, .infer = infer_arg, .nest = nest_arg }
 

@@ -191,7 +191,7 @@ static bool resized_dims(graph *g, node_id n, const resize *r, dim *dims) {
             double size = floor(common * (double)dim_value(g->dims, x.dims[i]) + 0.5);
             dims[i] = kit_dim(g, (int64_t)size);
         } else {
-            dims[i] = kit_open_dim(g, n, 0, r->rank, i, "resized");
+            dims[i] = kit_told_dim(g, n, 0, r->rank, i, DIM_NONE);
         }
         if (dim_high(g->dims, dims[i]) < 0)
             return op_error(g, n, NULL, "size %s is negative",
@@ -279,6 +279,33 @@ static loop_expr size_scale(lower *l, const resize *r, value_id x, value_id y, i
                                                   : loop_max(k, common, own);
     }
     return common;
+}
+
+static loop_expr size_resize(lower *l, node_id n, int i) {
+    loop_kernel *k = lower_kernel(l);
+    value_id x = graph_input(lower_graph(l), n, IN_X);
+    resize r;
+    if (!read_resize(lower_graph(l), n, &r)) return 0;
+    if (r.position[i] < 0) return lower_dim(l, x, i);
+    if (r.sizes && r.policy == POLICY_STRETCH) return kit_read_int(l, r.sizes, r.position[i]);
+    loop_expr scale = r.scales ? read_list(l, r.scales, r.position[i]) : size_scale(l, &r, x, 0, i);
+    loop_expr size = loop_mul(k, to_f64(l, lower_dim(l, x, i)), scale);
+    if (!r.scales) size = loop_add(k, size, f64(l, 0.5));
+    size = kit_op1(l, LOOP_FLOOR, size);
+    loop_expr fits = kit_op2(l, LOOP_LE, kit_op1(l, LOOP_ABS, size), f64(l, DIM_MAX));
+    return loop_cast(k, DTYPE_I64, loop_select(k, fits, size, f64(l, -1)));
+}
+
+/* Whether only the data tell how large the result is. */
+static bool is_open(graph *g, const resize *r, const dim *in) {
+    size_t count;
+    double scale;
+    const dim *sizes = r->sizes ? graph_elements(g, r->sizes, &count) : NULL;
+    if (r->sizes)
+        return !sizes || (r->policy != POLICY_STRETCH && !policy_scale(g, r, in, sizes, &scale));
+    for (int i = 0; i < r->rank; i++)
+        if (!known_scale(g, r, i, &scale)) return true;
+    return false;
 }
 
 static axis_scale find_scale(lower *l, node_id n, const resize *r, int i) {
@@ -426,9 +453,10 @@ static bool expand_resize(graph *g, node_id n) {
     resize r;
     dim dims[TENSOR_MAX_RANK];
     const node nd = *graph_node(g, n);
-    if (!node_attr_int(&nd, "antialias", 0)) return false;
-    if (!read_resize(g, n, &r) || !resized_dims(g, n, &r, dims)) return false;
     const type x = *graph_type(g, nd.inputs[IN_X]);
+    if (!read_resize(g, n, &r) || !resized_dims(g, n, &r, dims)) return false;
+    if (is_open(g, &r, x.dims) && kit_expand_sizes(g, n)) return true;
+    if (!node_attr_int(&nd, "antialias", 0)) return false;
     dtype sum = dtype_is_float(x.dtype) ? kit_sum_type(x.dtype) : DTYPE_F32;
     if (r.mode == MODE_NEAREST)
         return op_error(g, n, NULL, "antialias is not defined for mode nearest");
@@ -545,8 +573,10 @@ static void nest_axis(lower *l, node_id n) {
 const op_def ops_resize[] = {
     {.domain = "",
      .name = "Resize",
+     .flags = OP_OPEN,
      .infer = infer_resize,
      .element = element_resize,
+     .size = size_resize,
      .expand = expand_resize},
     {.domain = OP_INTERNAL,
      .name = "ResizeAxis",

@@ -225,10 +225,24 @@ static bool infer_affine_grid(graph *g, node_id n) {
         return op_error(g, n, NULL, "size has %zu elements, must have %d", count, rank);
     dim dims[5] = {theta.dims[0]};
     for (int i = 0; i < spatial; i++)
-        dims[i + 1] = size ? size[i + 2] : kit_open_dim(g, n, 0, rank, i + 1, "grid");
+        dims[i + 1] = size ? size[i + 2] : kit_told_dim(g, n, 0, rank, i + 1, DIM_NONE);
     dims[rank - 1] = kit_dim(g, spatial);
     op_set_type(g, n, 0, type_tensor(theta.dtype, rank, dims));
     return true;
+}
+
+static loop_expr size_affine_grid(lower *l, node_id n, int i) {
+    graph *g = lower_graph(l);
+    value_id theta = graph_input(g, n, 0);
+    int64_t spatial = dim_value(g->dims, lower_type(l, theta)->dims[1]);
+    if (i == 0) return lower_dim(l, theta, 0);
+    if (i > spatial) return loop_int(lower_kernel(l), spatial);
+    return kit_read_int(l, graph_input(lower_graph(l), n, 1), i + 1);
+}
+
+static bool expand_affine_grid(graph *g, node_id n) {
+    size_t count;
+    return !graph_elements(g, graph_input(g, n, 1), &count) && kit_expand_sizes(g, n);
 }
 
 /* The coordinate of pixel `at` of `size`, in [-1, 1]. */
@@ -384,8 +398,11 @@ const op_def ops_sample[] = {
      .element = element_grid_sample},
     {.domain = "",
      .name = "AffineGrid",
+     .flags = OP_OPEN,
      .infer = infer_affine_grid,
-     .element = element_affine_grid},
+     .element = element_affine_grid,
+     .size = size_affine_grid,
+     .expand = expand_affine_grid},
     {.domain = "",
      .name = "DeformConv",
      .flags = OP_ANCHOR,

@@ -166,7 +166,7 @@ static bool infer_concat(graph *g, node_id n) {
     for (int i = 0, from = 0; i < item.rank + stack; i++)
         if (i != axis || !stack) dims[i] = item.dims[from++];
     int rank = item.rank + stack;
-    dims[axis] = along ? along : kit_open_dim(g, n, 0, rank, axis, "items");
+    dims[axis] = along ? along : kit_told_dim(g, n, 0, rank, axis, DIM_NONE);
     op_set_type(g, n, 0, type_tensor(item.dtype, rank, dims));
     return true;
 }

@@ -30,10 +30,18 @@ static bool infer_window(graph *g, node_id n) {
     dtype t;
     if (!kit_need(g, n, 0, 0, 1) || !read_output_type(g, n, &t)) return false;
     dim size = known_number(g, n, 0);
-    if (!size) return kit_set_declared(g, n, t, "size is");
+    if (!size) return kit_set_told(g, n, t, 1, DIM_NONE);
     size = dim_max(g->dims, kit_dim(g, 0), size);
     op_set_type(g, n, 0, type_tensor(t, 1, &size));
     return true;
+}
+
+static loop_expr size_window(lower *l, node_id n, int axis) {
+    return kit_read_int(l, graph_input(lower_graph(l), n, 0), axis);
+}
+
+static bool expand_window(graph *g, node_id n) {
+    return !known_number(g, n, 0) && kit_expand_sizes(g, n);
 }
 
 /* A formula of x = 2 pi i / N, with N one less where the window is symmetric. */
@@ -74,13 +82,24 @@ static bool infer_mel(graph *g, node_id n) {
         if (!kit_need(g, n, i, 0, 1)) return false;
     if (!read_output_type(g, n, &t)) return false;
     dim bins = known_number(g, n, MEL_BINS), length = known_number(g, n, MEL_LENGTH);
-    if (!bins || !length) return kit_set_declared(g, n, t, "number of bins or the length is");
+    if (!bins || !length) return kit_set_told(g, n, t, 2, DIM_NONE);
     if (dim_high(g->dims, bins) < 0 || dim_high(g->dims, length) < 0)
         return op_error(g, n, NULL, "the number of bins or the length is negative");
     dim half = dim_floordiv(g->dims, length, kit_dim(g, 2));
     dim dims[] = {dim_add(g->dims, half, kit_dim(g, 1)), bins};
     op_set_type(g, n, 0, type_tensor(t, 2, dims));
     return true;
+}
+
+static loop_expr size_mel(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr v = kit_read_int(l, graph_input(lower_graph(l), n, axis ? MEL_BINS : MEL_LENGTH), 0);
+    return axis ? v : loop_add(k, loop_floordiv(k, v, loop_int(k, 2)), loop_int(k, 1));
+}
+
+static bool expand_mel(graph *g, node_id n) {
+    bool known = known_number(g, n, MEL_BINS) && known_number(g, n, MEL_LENGTH);
+    return !known && kit_expand_sizes(g, n);
 }
 
 /* Triangles over the spectrum's bins: their corners lie at equal distances on the mel scale,
@@ -139,6 +158,34 @@ static bool dft_axis(graph *g, node_id n, int *axis) {
     return *axis < rank - 1 || op_error(g, n, NULL, "the last axis holds real and imaginary parts");
 }
 
+/* Only the data tell the length. */
+static bool infer_open_dft(graph *g, node_id n, const type *x, int axis) {
+    const node *nd = graph_node(g, n);
+    bool real = node_attr_int(nd, "inverse", 0) && node_attr_int(nd, "onesided", 0);
+    dim dims[TENSOR_MAX_RANK];
+    for (int i = 0; i < x->rank; i++) dims[i] = x->dims[i];
+    dims[axis] = kit_told_dim(g, n, 0, x->rank, axis, DIM_NONE);
+    dims[x->rank - 1] = kit_dim(g, real ? 1 : 2);
+    op_set_type(g, n, 0, type_tensor(x->dtype, x->rank, dims));
+    return true;
+}
+
+static loop_expr size_dft(lower *l, node_id n, int i) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    const node *nd = graph_node(g, n);
+    value_id x = graph_input(g, n, DFT_X);
+    bool inverse = node_attr_int(nd, "inverse", 0) != 0;
+    bool onesided = node_attr_int(nd, "onesided", 0) != 0;
+    int axis, rank = lower_type(l, x)->rank;
+    if (!dft_axis(g, n, &axis)) return 0;
+    if (i == rank - 1) return loop_int(k, inverse && onesided ? 1 : 2);
+    if (i != axis) return lower_dim(l, x, i);
+    loop_expr size = kit_read_int(l, graph_input(g, n, DFT_LENGTH), 0);
+    if (!onesided || inverse) return size;
+    return loop_add(k, loop_floordiv(k, size, loop_int(k, 2)), loop_int(k, 1));
+}
+
 static bool infer_dft(graph *g, node_id n) {
     int axis;
     if (!dft_axis(g, n, &axis)) return false;
@@ -153,7 +200,7 @@ static bool infer_dft(graph *g, node_id n) {
     if (graph_input(g, n, DFT_LENGTH)) {
         if (!kit_need(g, n, DFT_LENGTH, 0, 1)) return false;
         size = known_number(g, n, DFT_LENGTH);
-        if (!size) return kit_set_declared(g, n, x.dtype, "length is");
+        if (!size) return infer_open_dft(g, n, &x, axis);
     } else if (inverse && onesided) {
         size = dim_mul(d, kit_dim(g, 2), dim_sub(d, size, kit_dim(g, 1)));
     }
@@ -198,13 +245,15 @@ static dim scratch_dft(graph *g, node_id n) {
 static bool expand_dft(graph *g, node_id n) {
     const node nd = *graph_node(g, n);
     dtype t = graph_type(g, nd.inputs[DFT_X])->dtype;
-    if (dtype_bits(t) >= 32) return false;
+    if (dtype_bits(t) >= 32)
+        return graph_input(g, n, DFT_LENGTH) && !known_number(g, n, DFT_LENGTH) &&
+               kit_expand_sizes(g, n);
     value_id inputs[3] = {kit_build_cast(g, n, nd.inputs[DFT_X], DTYPE_F32)};
     for (uint32_t i = 1; i < 3; i++) inputs[i] = graph_input(g, n, i);
     attr attrs[] = {attr_int("inverse", node_attr_int(&nd, "inverse", 0)),
                     attr_int("onesided", node_attr_int(&nd, "onesided", 0))};
     value_id y = spell_value(g, n, "DFT", 3, inputs, 2, attrs);
-    kit_replace(g, nd.outputs[0], kit_build_cast(g, n, y, t));
+    kit_replace_told(g, nd.outputs[0], kit_build_cast(g, n, y, t));
     graph_remove_node(g, n);
     return true;
 }
@@ -270,14 +319,28 @@ static bool expand_stft(graph *g, node_id n) {
     return spell_result(g, n, kit_build_cast(g, n, y, t));
 }
 
+#define WINDOW(op, element_hook)                                                                   \
+    {                                                                                              \
+        .domain = "", .name = op, .flags = OP_OPEN, .infer = infer_window,                         \
+        .element = element_hook, .size = size_window, .expand = expand_window                      \
+    }
+
 const op_def ops_signal[] = {
-    {.domain = "", .name = "HannWindow", .infer = infer_window, .element = element_hann},
-    {.domain = "", .name = "HammingWindow", .infer = infer_window, .element = element_hamming},
-    {.domain = "", .name = "BlackmanWindow", .infer = infer_window, .element = element_blackman},
-    {.domain = "", .name = "MelWeightMatrix", .infer = infer_mel, .element = element_mel},
+    WINDOW("HannWindow", element_hann),
+    WINDOW("HammingWindow", element_hamming),
+    WINDOW("BlackmanWindow", element_blackman),
+    {.domain = "",
+     .name = "MelWeightMatrix",
+     .flags = OP_OPEN,
+     .infer = infer_mel,
+     .element = element_mel,
+     .size = size_mel,
+     .expand = expand_mel},
     {.domain = "",
      .name = "DFT",
+     .flags = OP_OPEN,
      .infer = infer_dft,
+     .size = size_dft,
      .expand = expand_dft,
      .call = "dft",
      .call_attributes = "inverse onesided",

@@ -183,6 +183,14 @@ static bool slice_open(graph *g, node_id n) {
     return false;
 }
 
+static bool told_dims(graph *g, node_id n, const type *x, bool shrinks) {
+    dim dims[TENSOR_MAX_RANK];
+    for (int i = 0; i < x->rank; i++)
+        dims[i] = kit_told_dim(g, n, 0, x->rank, i, shrinks ? x->dims[i] : DIM_NONE);
+    op_set_type(g, n, 0, type_tensor(x->dtype, x->rank, dims));
+    return true;
+}
+
 static bool infer_open_slice(graph *g, node_id n, const type *x) {
     int64_t count = -1;
     for (uint32_t i = 1; i <= 4; i++) {
@@ -194,33 +202,71 @@ static bool infer_open_slice(graph *g, node_id n, const type *x) {
             return op_error(g, n, NULL, "starts, ends, axes and steps do not fit together");
         count = own;
     }
-    return kit_set_declared(g, n, x->dtype, "starts and ends are") &&
-           kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
-                     kit_dim(g, x->rank), "the ranks");
+    return told_dims(g, n, x, true);
 }
 
-/* Where axis i begins and how it goes on, by the data: the entry of the lists that names it. An
- * index that this leads outside of the input becomes one inside. */
-static loop_expr open_slice_index(lower *l, node_id n, int i, loop_expr at) {
+static bool expand_slice(graph *g, node_id n) {
+    return slice_open(g, n) && kit_expand_sizes(g, n);
+}
+
+/* What the data say of one axis of a slice, in bounds. */
+typedef struct {
+    loop_expr start, end, step, size; /* i64; `size` of the input */
+} open_axis;
+
+/* A bound counted from the end where negative, within [low, high]. */
+static loop_expr open_bound(lower *l, loop_expr at, loop_expr size, loop_expr low, loop_expr high) {
+    loop_kernel *k = lower_kernel(l);
+    at = loop_select(k, loop_lt(k, at, loop_int(k, 0)), loop_add(k, at, size), at);
+    return loop_max(k, low, loop_min(k, at, high));
+}
+
+/* The entry of the lists that names axis i. */
+static open_axis read_open_axis(lower *l, node_id n, int i) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
-    value_id x = input(l, n, 0), starts = input(l, n, 1), axes = input(l, n, 3),
-             steps = input(l, n, 4);
+    value_id x = input(l, n, 0), starts = input(l, n, 1), ends = input(l, n, 2),
+             axes = input(l, n, 3), steps = input(l, n, 4);
     int rank = lower_type(l, x)->rank;
     int64_t count = dim_value(g->dims, lower_type(l, starts)->dims[0]);
-    loop_expr start = loop_int(k, 0), step = loop_int(k, 1), zero = start, one = step;
+    loop_expr zero = loop_int(k, 0), one = loop_int(k, 1);
+    open_axis s = {.start = zero, .step = one, .size = lower_dim(l, x, i)};
+    s.end = s.size;
     for (int64_t j = 0; j < count; j++) {
         loop_expr axis =
             axes ? kit_check_index(l, kit_read_int(l, axes, j), loop_int(k, rank)) : loop_int(k, j);
         loop_expr here = kit_op2(l, LOOP_EQ, axis, loop_int(k, i));
-        start = loop_select(k, here, kit_read_int(l, starts, j), start);
-        if (steps) step = loop_select(k, here, kit_read_int(l, steps, j), step);
+        s.start = loop_select(k, here, kit_read_int(l, starts, j), s.start);
+        s.end = loop_select(k, here, kit_read_int(l, ends, j), s.end);
+        if (steps) s.step = loop_select(k, here, kit_read_int(l, steps, j), s.step);
     }
-    loop_expr size = lower_dim(l, x, i), last = loop_sub(k, size, one);
-    start = loop_select(k, loop_lt(k, start, zero), loop_add(k, start, size), start);
-    start =
-        loop_max(k, zero, loop_min(k, start, loop_select(k, loop_lt(k, step, zero), last, size)));
-    return loop_max(k, zero, loop_min(k, loop_add(k, start, loop_mul(k, at, step)), last));
+    loop_expr down = loop_lt(k, s.step, zero), last = loop_sub(k, s.size, one);
+    s.start = open_bound(l, s.start, s.size, zero, loop_select(k, down, last, s.size));
+    s.end = open_bound(l, s.end, s.size, loop_select(k, down, loop_int(k, -1), zero), s.size);
+    return s;
+}
+
+/* A step of zero is an error. */
+static loop_expr size_slice(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr zero = loop_int(k, 0), one = loop_int(k, 1), most = loop_int(k, DIM_MAX);
+    const open_axis s = read_open_axis(l, n, axis);
+    loop_expr down = loop_lt(k, s.step, zero);
+    loop_expr span = loop_select(k, down, loop_sub(k, s.start, s.end), loop_sub(k, s.end, s.start));
+    loop_expr step = loop_max(k, loop_int(k, -DIM_MAX), loop_min(k, s.step, most));
+    loop_expr by = loop_max(k, one, loop_select(k, down, loop_sub(k, zero, step), step));
+    loop_expr size = loop_floordiv(k, loop_add(k, span, loop_sub(k, by, one)), by);
+    return loop_select(k, kit_op2(l, LOOP_EQ, s.step, zero), loop_int(k, -1),
+                       loop_max(k, zero, size));
+}
+
+/* Where element `at` of axis i lies. One that the data lead outside of the input becomes one
+ * inside. */
+static loop_expr open_slice_index(lower *l, node_id n, int i, loop_expr at) {
+    loop_kernel *k = lower_kernel(l);
+    const open_axis s = read_open_axis(l, n, i);
+    loop_expr place = loop_add(k, s.start, loop_mul(k, at, s.step));
+    return loop_max(k, loop_int(k, 0), loop_min(k, place, loop_sub(k, s.size, loop_int(k, 1))));
 }
 
 static bool infer_slice(graph *g, node_id n) {
@@ -279,19 +325,19 @@ static bool pads_open(graph *g, node_id n) {
            (graph_input(g, n, 3) && !op_const_ints(g, n, 3, NULL, &axes, &count));
 }
 
-/* What is padded before axis i, by the data: the entry of the list that names it. */
-static loop_expr open_pad(lower *l, node_id n, int i) {
+/* What is padded before axis i, or behind it, by the data: the entry of the list that names it. */
+static loop_expr open_pad(lower *l, node_id n, int i, bool behind) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
     value_id pads = input(l, n, 1), axes = input(l, n, 3);
     int rank = lower_type(l, input(l, n, 0))->rank;
-    if (!axes) return kit_read_int(l, pads, i);
+    if (!axes) return kit_read_int(l, pads, behind ? rank + i : i);
     loop_expr before = loop_int(k, 0);
     int64_t count = dim_value(g->dims, lower_type(l, axes)->dims[0]);
     for (int64_t j = 0; j < count; j++) {
         loop_expr axis = kit_check_index(l, kit_read_int(l, axes, j), loop_int(k, rank));
-        before = loop_select(k, kit_op2(l, LOOP_EQ, axis, loop_int(k, i)), kit_read_int(l, pads, j),
-                             before);
+        before = loop_select(k, kit_op2(l, LOOP_EQ, axis, loop_int(k, i)),
+                             kit_read_int(l, pads, behind ? count + j : j), before);
     }
     return before;
 }
@@ -304,9 +350,25 @@ static bool infer_open_pad(graph *g, node_id n, const type *x) {
     const type *pads = graph_type(g, graph_input(g, n, 1));
     if (!dim_is_const(g->dims, pads->dims[0], &count) || count != 2 * named || named > x->rank)
         return op_error(g, n, NULL, "the pads are not two numbers an axis");
-    return kit_set_declared(g, n, x->dtype, "pads are") &&
-           kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
-                     kit_dim(g, x->rank), "the ranks");
+    return told_dims(g, n, x, false);
+}
+
+/* Pads beyond 2^40 are no sizes. */
+static loop_expr bounded_pad(lower *l, node_id n, int axis, bool behind) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr pad = open_pad(l, n, axis, behind), most = loop_int(k, DIM_MAX + 1);
+    return loop_max(k, loop_int(k, -DIM_MAX), loop_min(k, pad, most));
+}
+
+static loop_expr size_pad(lower *l, node_id n, int axis) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr size = lower_dim(l, input(l, n, 0), axis);
+    loop_expr both = loop_add(k, bounded_pad(l, n, axis, false), bounded_pad(l, n, axis, true));
+    return loop_add(k, size, both);
+}
+
+static bool expand_pad(graph *g, node_id n) {
+    return pads_open(g, n) && kit_expand_sizes(g, n);
 }
 
 static bool infer_pad(graph *g, node_id n) {
@@ -347,7 +409,7 @@ static loop_expr element_pad(lower *l, node_id n, uint32_t output, const loop_ex
     bool open = pads_open(g, n);
     if (!open && !read_pads(g, n, before, after)) return 0;
     for (int i = 0; i < lower_type(l, x)->rank; i++) {
-        own[i] = loop_sub(k, index[i], open ? open_pad(l, n, i) : loop_dim(k, before[i]));
+        own[i] = loop_sub(k, index[i], open ? open_pad(l, n, i, false) : loop_dim(k, before[i]));
         bool padded = open || !dim_equals_const(g->dims, before[i], 0) ||
                       !dim_equals_const(g->dims, after[i], 0);
         if (!constant && padded) own[i] = fold_index(l, mode, own[i], lower_dim(l, x, i));
@@ -366,10 +428,12 @@ static bool infer_center(graph *g, node_id n) {
     dim dims[TENSOR_MAX_RANK];
     const int64_t *axes = node_attr_ints(graph_node(g, n), "axes", &named);
     const dim *shape = graph_elements(g, graph_input(g, n, 1), &count);
+    int length;
     if (!shape)
-        return kit_set_declared(g, n, x.dtype, "shape is") &&
-               kit_agree(g, n, kit_dim(g, graph_type(g, graph_output(g, n, 0))->rank),
-                         kit_dim(g, x.rank), "the ranks");
+        return kit_list_length(g, n, 1, "sizes", &length) &&
+               kit_agree(g, n, kit_dim(g, length), kit_dim(g, axes ? (int64_t)named : x.rank),
+                         "sizes and axes") &&
+               told_dims(g, n, &x, false);
     if (count != (axes ? named : (size_t)x.rank))
         return op_error(g, n, NULL, "the shape has %zu sizes", count);
     memcpy(dims, x.dims, (size_t)x.rank * sizeof *dims);
@@ -381,6 +445,23 @@ static bool infer_center(graph *g, node_id n) {
     }
     op_set_type(g, n, 0, type_tensor(x.dtype, x.rank, dims));
     return true;
+}
+
+static loop_expr size_center(lower *l, node_id n, int axis) {
+    graph *g = lower_graph(l);
+    size_t named;
+    const int64_t *axes = node_attr_ints(graph_node(g, n), "axes", &named);
+    int rank = lower_type(l, input(l, n, 0))->rank;
+    if (!axes) return kit_read_int(l, input(l, n, 1), axis);
+    for (size_t i = 0; i < named; i++)
+        if (axes[i] == axis || axes[i] + rank == axis)
+            return kit_read_int(l, input(l, n, 1), (int64_t)i);
+    return lower_dim(l, input(l, n, 0), axis);
+}
+
+static bool expand_center(graph *g, node_id n) {
+    size_t count;
+    return !graph_elements(g, graph_input(g, n, 1), &count) && kit_expand_sizes(g, n);
 }
 
 /* What is cut or added is halved, the smaller half before. */
@@ -399,17 +480,17 @@ static loop_expr element_center(lower *l, node_id n, uint32_t output, const loop
     return lower_read_or(l, input(l, n, 0), own, loop_const(lower_kernel(l), x.dtype, 0));
 }
 
-#define MOVE(op, infer_hook, element_hook)                                                         \
-    { .domain = "", .name = op, .flags = OP_MOVEMENT, .infer = infer_hook, .element = element_hook }
+/* Where the data tell the result's size. */
+#define TOLD(op, more, infer_hook, element_hook, size_hook, expand_hook)                           \
+    {                                                                                              \
+        .domain = "", .name = op, .flags = OP_MOVEMENT | (more), .infer = infer_hook,              \
+        .element = element_hook, .size = size_hook, .expand = expand_hook                          \
+    }
 
 const op_def ops_slice[] = {
-    MOVE("CenterCropPad", infer_center, element_center),
-    MOVE("Pad", infer_pad, element_pad),
-    {.domain = "",
-     .name = "Slice",
-     .flags = OP_MOVEMENT | OP_OPAQUE,
-     .infer = infer_slice,
-     .element = element_slice},
+    TOLD("CenterCropPad", OP_OPEN, infer_center, element_center, size_center, expand_center),
+    TOLD("Pad", OP_OPEN, infer_pad, element_pad, size_pad, expand_pad),
+    TOLD("Slice", OP_OPEN | OP_OPAQUE, infer_slice, element_slice, size_slice, expand_slice),
     {.domain = "",
      .name = "Split",
      .flags = OP_ANCHOR | OP_OPAQUE,

@@ -1,9 +1,10 @@
 """sizes.py ONNXCC: results whose sizes only the data tell, with and without declared sizes."""
+import subprocess
 import sys
 
 import numpy as np
-from cases import Cases, strings
-from onnx import TensorProto, helper
+from cases import WAYS, Cases, strings
+from onnx import helper
 
 node = helper.make_node
 random = np.random.default_rng(7)
@@ -59,8 +60,56 @@ def add_boxes(c):
           dims={"b": [2, "N", 4], "s": [2, 3, "N"], "y": ["found", 3]})
 
 
+def add_shapes(c):
+    """Shapes and axes that are inputs; the sizes that follow have a bound, or the model declares them."""
+    x = sparse(4, 6)
+    free = {"x": ["A", "B"]}
+    for name, shape in (("flat", ints(-1)), ("kept", ints(0, -1, 2)), ("split", ints(2, 2, 3, 2))):
+        c.add(f"reshape_{name}", [node("Reshape", ["x", "s"], ["r"]), node("Mul", ["r", "r"], ["y"])], {"x": x, "s": shape},
+              ["y"], dims=free)
+    c.add("reshape_zero", [node("Reshape", ["x", "s"], ["y"], allowzero=1)], {"x": sparse(0, 6), "s": ints(0, 0)}, ["y"])
+    for name, start, end, step in (("part", [1, 1], [3, 9], [1, 2]), ("back", [-1, 9], [-9, 0], [-2, -1])):
+        c.add(f"slice_{name}", [node("Slice", ["x", "b", "e", "a", "s"], ["y"])],
+              {"x": x, "b": ints(*start), "e": ints(*end), "a": ints(1, 0), "s": ints(*step)}, ["y"], dims=free)
+    c.add("top", [node("TopK", ["x", "k"], ["y", "i"])], {"x": x, "k": ints(3)}, ["y", "i"], dims=free)
+    c.add("unsqueeze", [node("Unsqueeze", ["x", "a"], ["y"])], {"x": x, "a": ints(0, -1)}, ["y"], dims=free)
+    c.add("squeeze", [node("Squeeze", ["x", "a"], ["y"])], {"x": sparse(1, 4, 1, 2), "a": ints(2, 0)}, ["y"])
+    for keep in (0, 1):
+        for op in ("ReduceSum", "ReduceMean", "ReduceLogSumExp"):
+            c.add(f"{op}_{keep}", [node(op, ["x", "a"], ["y"], keepdims=keep)], {"x": x, "a": ints(-1)}, ["y"], dims=free)
+    known = {"tile": (node("Tile", ["x", "s"], ["y"]), ints(2, 3), [8, 18]),
+             "pad": (node("Pad", ["x", "s"], ["y"]), ints(1, 0, 0, 2), [5, 8]),
+             "expand": (node("Expand", ["x", "s"], ["y"]), ints(2, 1, 6), [2, 4, 6]),
+             "resize": (node("Resize", ["x", "", "", "s"], ["y"], mode="linear"), ints(8, 3), [8, 3])}
+    for name, (one, given, dims) in known.items():
+        c.add(name, [one], {"x": x, "s": given}, ["y"], dims={"y": dims})
+    c.add("range", [node("Range", ["b", "e", "s"], ["y"])],
+          {"b": np.array(2.0, np.float32), "e": np.array(3.0, np.float32), "s": np.array(0.3, np.float32)}, ["y"], dims={"y": [4]})
+
+
+def refused(onnxcc):
+    """Sizes that the data tell otherwise than the model declares, or that have no bound, are named errors."""
+    c = Cases(onnxcc)
+    c.add("declared", [node("ConstantOfShape", ["s"], ["y"])], {"s": ints(2, 3)}, ["y"], dims={"y": [2, 4]})
+    c.add("elements", [node("Reshape", ["x", "s"], ["y"])], {"x": sparse(3, 4), "s": ints(5, 2)}, ["y"],
+          expected=[sparse(5, 2)])
+    c.add("step", [node("Slice", ["x", "b", "e", "a", "s"], ["y"])],
+          {"x": sparse(3, 4), "b": ints(0), "e": ints(1), "a": ints(0), "s": ints(0)}, ["y"], expected=[sparse(1, 4)])
+    c.add("unbounded", [node("ConstantOfShape", ["s"], ["y"])], {"s": ints(2, 3)}, ["y"])
+    wanted = {"declared": "bad shape", "elements": "bad shape", "step": "bad shape", "unbounded": "--dim y_dim_0=1..1000"}
+    wrong = 0
+    for folder, message in zip(c.names, wanted.values()):
+        for way in WAYS:
+            result = subprocess.run([onnxcc, "test", *way, folder], capture_output=True, text=True)
+            if result.returncode != 1 or message not in result.stdout + result.stderr:
+                wrong += 1
+                print(f"{folder} {way}: no word of {message}\n{result.stdout}{result.stderr}")
+    return wrong
+
+
 cases = Cases(sys.argv[1])
 add_selection(cases)
 add_unique(cases)
 add_boxes(cases)
-sys.exit(cases.run())
+add_shapes(cases)
+sys.exit(refused(sys.argv[1]) or cases.run())

@@ -127,6 +127,19 @@ static bool expand_vectorizer(graph *g, node_id n) {
     return spell_result(g, n, spell_concat(g, n, 1, inputs, parts));
 }
 
+/* A sequence of maps that all have the same constant keys is the table of their values: a row a
+ * map, a column a key, in the order of the labels. */
+static bool expand_zip_map(graph *g, node_id n) {
+    int64_t labels =
+        (int64_t)(ml_count(g, n, "classlabels_int64s") + ml_count(g, n, "classlabels_strings"));
+    value_id x = ml_rows(g, n, 0, DTYPE_F32);
+    int64_t columns = x ? ml_feature_count(g, x) : -1;
+    if (x && columns >= 0 && columns != labels)
+        return op_error(g, n, NULL, "it has %lld labels for %lld columns", (long long)labels,
+                        (long long)columns);
+    return spell_result(g, n, x);
+}
+
 /* ---- linear models ---- */
 
 /* Rows of scores: `targets` of them, coefficients of one behind those of the other. */
@@ -220,5 +233,6 @@ const op_def ops_ml_numeric[] = {
     ML_ROW("LinearRegressor", expand_linear_regressor),
     ML_ROW("Normalizer", expand_normalizer),
     ML_ROW("Scaler", expand_scaler),
+    ML_ROW("ZipMap", expand_zip_map),
 };
 const size_t ops_ml_numeric_count = sizeof ops_ml_numeric / sizeof *ops_ml_numeric;

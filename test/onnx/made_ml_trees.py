@@ -113,7 +113,7 @@ def random_trees():
 
 
 def exported():
-    """Pairs of a name and a function that trains a model and gives its file; X, labels and numbers are given."""
+    """Names, inputs, functions that give the file of a trained model, and of one that gives its results as tensors."""
     import onnxmltools
     from lightgbm import LGBMClassifier, LGBMRegressor
     from onnxmltools.convert.common.data_types import FloatTensorType
@@ -135,6 +135,10 @@ def exported():
         options = {id(model): {"zipmap": False}} if hasattr(model, "classes_") else None
         return lambda x: to_onnx(model, x[:1], options=options, target_opset=EXPORT)
 
+    def zipped(model):
+        """With its probabilities as maps, which onnxcc has as the tensor of their values."""
+        return lambda x: to_onnx(model, x[:1], target_opset=EXPORT)
+
     def other(convert, model):
         kind = [("x", FloatTensorType([None, FEATURES]))]
         options = dict(zipmap=False) if convert is onnxmltools.convert_lightgbm else {}
@@ -150,30 +154,32 @@ def exported():
         for model in (ensemble.RandomForestClassifier(**trees), linear_model.LogisticRegression(),
                       ensemble.GradientBoostingClassifier(**trees), svm.SVC(probability=True, random_state=0), svm.SVC()):
             kind = type(model).__name__.lower() + ("_p" if getattr(model, "probability", 0) is True else "")
-            yield f"sklearn_{kind}_{name}", x, sklearn(model.fit(x, labels))
+            yield f"sklearn_{kind}_{name}", x, sklearn(model.fit(x, labels)), None
+        yield f"sklearn_zipmap_{name}", x, zipped(model), sklearn(model)
     for model in (ensemble.RandomForestRegressor(**trees), ensemble.GradientBoostingRegressor(**trees),
                   ensemble.HistGradientBoostingRegressor(**boost), linear_model.LinearRegression(), svm.SVR(),
                   cluster.KMeans(4, random_state=0, n_init=1), preprocessing.StandardScaler()):
-        yield f"sklearn_{type(model).__name__.lower()}", x, sklearn(model.fit(x, y))
+        yield f"sklearn_{type(model).__name__.lower()}", x, sklearn(model.fit(x, y)), None
     for step in (preprocessing.StandardScaler(), preprocessing.MinMaxScaler(), preprocessing.Binarizer(threshold=0.3)):
         model = make_pipeline(step, linear_model.LogisticRegression()).fit(x, four)
-        yield f"sklearn_pipeline_{type(step).__name__.lower()}", x, sklearn(model)
+        yield f"sklearn_pipeline_{type(step).__name__.lower()}", x, sklearn(model), None
     cats = np.column_stack([r.integers(0, 4, 300), x[:, 0]]).astype(F32)
     encode = ColumnTransformer([("c", preprocessing.OneHotEncoder(sparse_output=False), [0]), ("n", "passthrough", [1])])
-    yield "sklearn_pipeline_onehotencoder", cats, sklearn(make_pipeline(encode, linear_model.LinearRegression()).fit(cats, y))
+    model = make_pipeline(encode, linear_model.LinearRegression()).fit(cats, y)
+    yield "sklearn_pipeline_onehotencoder", cats, sklearn(model), None
     small = dict(n_estimators=8, max_depth=4, random_state=0)
     for name, labels in (("two", two), ("four", four)):
         model = LGBMClassifier(**small, verbose=-1, n_jobs=1).fit(x, labels)
-        yield f"lightgbm_{name}", x, other(onnxmltools.convert_lightgbm, model)
-        yield f"xgboost_{name}", x, other(onnxmltools.convert_xgboost, XGBClassifier(**small, n_jobs=1).fit(x, labels))
-    yield "lightgbm_number", x, other(onnxmltools.convert_lightgbm, LGBMRegressor(**small, verbose=-1, n_jobs=1).fit(x, y))
-    yield "xgboost_number", x, other(onnxmltools.convert_xgboost, XGBRegressor(**small, n_jobs=1).fit(x, y))
+        yield f"lightgbm_{name}", x, other(onnxmltools.convert_lightgbm, model), None
+        yield f"xgboost_{name}", x, other(onnxmltools.convert_xgboost, XGBClassifier(**small, n_jobs=1).fit(x, labels)), None
+    yield "lightgbm_number", x, other(onnxmltools.convert_lightgbm, LGBMRegressor(**small, verbose=-1, n_jobs=1).fit(x, y)), None
+    yield "xgboost_number", x, other(onnxmltools.convert_xgboost, XGBRegressor(**small, n_jobs=1).fit(x, y)), None
 
 
 def rows():
     yield from random_trees()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, x, export in exported():
+        for name, x, export, spelt in exported():
             model = export(x)
-            yield Model(f"{name}", model, {model.graph.input[0].name: x[:40]})
+            yield Model(name, model, {model.graph.input[0].name: x[:40]}, spelt and spelt(x))

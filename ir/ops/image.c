@@ -9,10 +9,8 @@ static bool infer_image_decoder(graph *g, node_id n) {
     bool gray = strcmp(format, "Grayscale") == 0;
     if (!gray && strcmp(format, "RGB") != 0 && strcmp(format, "BGR") != 0)
         return op_error(g, n, NULL, "there is no pixel format %s", format);
-    if (!kit_need(g, n, 0, 1, 1) || !kit_set_declared(g, n, DTYPE_U8, "size of the image is"))
-        return false;
+    if (!kit_need(g, n, 0, 1, 1) || !kit_set_told(g, n, DTYPE_U8, 3, DIM_NONE)) return false;
     const type y = *graph_type(g, graph_output(g, n, 0));
-    if (y.rank != 3) return op_error(g, n, NULL, "an image has 3 axes, not %d", y.rank);
     return kit_agree(g, n, y.dims[2], kit_dim(g, gray ? 1 : 3), "channels");
 }
 

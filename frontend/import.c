@@ -212,6 +212,7 @@ graph *import_model(const char *path, const import_options *options, arena *a, d
     im.g = graph_create(a, d, import_text(p->name));
     bool ok = import_initializers(&im, p, &scope) && import_model_inputs(&im, options, p, &scope);
     if (ok) import_nodes(&im, p, GRAPH_MAIN, &scope);
+    ok = ok && (d->error_count || import_check_settings(&im));
     ok = ok && !d->error_count && import_outputs(&im, p, GRAPH_MAIN, &scope);
     return ok && !d->error_count && graph_sort(im.g) ? im.g : NULL;
 }

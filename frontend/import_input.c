@@ -55,11 +55,14 @@ static bool parse_setting(const char *p, int64_t *low, int64_t *high) {
 static const char *symbol_list(const graph *g) {
     const char *text = "";
     for (dim_symbol s = 0; s < dim_symbol_count(g->dims); s++)
-        text = arena_printf(g->memory, "%s%s%s", text, s ? ", " : "", dim_symbol_name(g->dims, s));
+        if (!dim_symbol_is_reserved(g->dims, s))
+            text = arena_printf(g->memory, "%s%s%s", text, *text ? ", " : "",
+                                dim_symbol_name(g->dims, s));
     return *text ? text : "none";
 }
 
-/* Symbols that are not there yet are an error only if `all` are. */
+/* Symbols that are not there yet are set aside once `all` of the inputs are: a size that only the
+ * data tell, or what it is made of, may bear the name. */
 static bool apply_setting(graph *g, const char *setting, bool all) {
     const char *equals = strchr(setting, '=');
     int64_t low, high;
@@ -69,12 +72,22 @@ static bool apply_setting(graph *g, const char *setting, bool all) {
                           "--dim %s: SYMBOL=8, SYMBOL=1..512 or SYMBOL=1,8 is wanted", setting);
     const char *name = arena_strndup(g->memory, setting, (size_t)(equals - setting));
     if (strcmp(name, STRING_BYTES) == 0) dim_make_symbol(g->dims, name, low, high);
-    if (!dim_find_symbol(g->dims, name, &s))
-        return !all || diag_error(g->diag, NULL, NULL, NULL,
-                                  "--dim %s: the model has no symbol %s; it has: %s", setting, name,
-                                  symbol_list(g));
-    dim_set_bounds(g->dims, s, low, high);
+    if (dim_find_symbol(g->dims, name, &s))
+        dim_set_bounds(g->dims, s, low, high);
+    else if (all)
+        dim_reserve_symbol(g->dims, name, low, high);
     return true;
+}
+
+bool import_check_settings(importer *im) {
+    const dim_table *t = im->g->dims;
+    bool ok = true;
+    for (dim_symbol s = 0; s < dim_symbol_count(t); s++)
+        if (dim_symbol_is_reserved(t, s))
+            ok = diag_error(im->g->diag, NULL, NULL, NULL,
+                            "--dim %s: the model has no such symbol; it has: %s",
+                            dim_symbol_name(t, s), symbol_list(im->g));
+    return ok;
 }
 
 /* ---- pins ---- */

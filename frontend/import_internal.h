@@ -74,6 +74,9 @@ int import_opset(const importer *im, const char *domain);
 bool import_model_inputs(importer *im, const import_options *o, const Onnx__GraphProto *p,
                          import_scope *scope);
 
+/* Whether every setting was of a symbol that the model turned out to have. */
+bool import_check_settings(importer *im);
+
 /* nodes (import_node.c) */
 bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import_scope *scope);
 /* Appends the finished node and infers its types. */

@@ -42,6 +42,17 @@ def make_words(path):
          [helper.make_tensor("k", TensorProto.STRING, [1], [b"and"])])
 
 
+def check_bounds(folder):
+    """A size that only the data tell needs a bound, by the name that the error gives; other names are refused."""
+    path = f"{folder}/parts.onnx"
+    save(path, [node("StringSplit", ["x"], ["y", "z"])], [helper.make_tensor_value_info("x", TensorProto.STRING, [2])],
+         [helper.make_tensor_value_info("y", TensorProto.STRING, None)])
+    for settings, status, text in (([], 1, "--dim y_dim_1="), (["--dim", "y_dim_1=1..9"], 0, ""),
+                                   (["--dim", "other=1..9"], 1, "no such symbol; it has: y_dim_1")):
+        result = subprocess.run([ONNXCC, "compile", path, "-o", folder, *settings], capture_output=True, text=True)
+        assert result.returncode == status and text in result.stderr, result.stderr
+
+
 def main():
     folder = tempfile.mkdtemp()
     passed = failed = 0
@@ -57,7 +68,8 @@ def main():
         passed, failed = passed + int(last[0]), failed + int(last[2])
     open_length = subprocess.run([ONNXCC, "compile", f"{folder}/lists.onnx", "-o", folder], capture_output=True, text=True)
     assert open_length.returncode == 1 and "--dim x_count=3" in open_length.stderr, open_length.stderr
-    print(f"{passed + 1} passed, {failed} failed")
+    check_bounds(folder)
+    print(f"{passed + 2} passed, {failed} failed")
     return failed != 0
 
 

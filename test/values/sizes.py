@@ -98,6 +98,11 @@ def refused(onnxcc):
     c.add("unbounded", [node("ConstantOfShape", ["s"], ["y"])], {"s": ints(2, 3)}, ["y"])
     wanted = {"declared": "bad shape", "elements": "bad shape", "step": "bad shape", "unbounded": "--dim y_dim_0=1..1000"}
     wrong = 0
+    bounds = ["--dim", "y_dim_0=0..8", "--dim", "y_dim_1=3"]
+    result = subprocess.run([onnxcc, "test", *bounds, c.names[-1]], capture_output=True, text=True)
+    if result.returncode:
+        wrong += 1
+        print(f"bounds that --dim gives: {result.stdout}{result.stderr}")
     for folder, message in zip(c.names, wanted.values()):
         for way in WAYS:
             result = subprocess.run([onnxcc, "test", *way, folder], capture_output=True, text=True)

@@ -81,7 +81,9 @@ static bool read_shape(const graph *g, const node *n, shape *s) {
     s->images = size_of(g, y->dims[0], 1, &s->open);
     s->rows = size_of(g, y->dims[2], TYPICAL_SIZE, &s->open);
     s->columns = size_of(g, y->dims[3], TYPICAL_SIZE, &s->open);
-    return s->images > 0 && s->rows > 0 && s->columns > 0 && s->inputs > 0 && s->outputs > 0;
+    /* A block that is mostly empty would make the weights grow beyond what is folded. */
+    return s->images > 0 && s->rows > 0 && s->columns > 0 && s->inputs > 0 &&
+           s->outputs > LANES / 2;
 }
 
 /* ---- costs ---- */

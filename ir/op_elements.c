@@ -411,11 +411,30 @@ static bool flat_operands(const graph *g, node_id n) {
     return true;
 }
 
+/* Split is the one operator with several results here: each has the elements behind those of the
+ * one before it. */
+static void split_elements(graph *g, node_id n) {
+    size_t count, at = 0;
+    int64_t size;
+    const dim *all = graph_elements(g, graph_input(g, n, 0), &count);
+    if (!all || count > MOST || graph_type(g, graph_input(g, n, 0))->rank != 1) return;
+    for (uint32_t i = 0; i < graph_node(g, n)->output_count; i++) {
+        value_id y = graph_output(g, n, i);
+        const type *t = y ? graph_type(g, y) : NULL;
+        if (!t || t->kind != TYPE_TENSOR || t->rank != 1 ||
+            !dim_is_const(g->dims, t->dims[0], &size) || size < 0 || (size_t)size > count - at)
+            return;
+        op_set_elements(g, n, i, all + at, (size_t)size);
+        at += (size_t)size;
+    }
+}
+
 void op_infer_elements(graph *g, node_id n) {
     evaluation e = {.g = g, .n = n};
     const op_def *op = graph_node(g, n)->op;
     value_id y = graph_output(g, n, 0);
     int64_t expected;
+    if (!*op->domain && strcmp(op->name, "Split") == 0) split_elements(g, n);
     if (*op->domain || !y) return;
     const type t = *graph_type(g, y);
     bool whole = t.kind == TYPE_TENSOR && (dtype_is_integer(t.dtype) || t.dtype == DTYPE_BOOL);

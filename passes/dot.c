@@ -1,9 +1,8 @@
-/* dot.c: products and convolutions of 8-bit integers become sums of four products a step
- * (DotLinear, DotConv), where blocks of vectors are wanted. Weights are packed once; zero points
- * are taken off afterwards by way of sums that do not depend on the other operand: with x' and w'
- * the operands as unsigned and signed bytes, sum (x' - a)(w' - b) = sum x'w' - a sum w' - b sum (x'
- * - a). What is not covered (groups, one zero point a row) stays, and is spelt in 32-bit integers.
- */
+/* dot.c: products and convolutions of bytes, and those of floats that DequantizeLinear makes of
+ * them, become sums of four products a step (DotLinear, DotConv), where blocks of vectors are
+ * wanted. Weights are packed once; zero points are taken off by way of sums that do not depend on
+ * the other operand: with data x and weights w, sum (x - a)(w - b) is sum xw, less a * sum w, less
+ * b * sum (x - a). What is not covered (groups, one zero point a row) stays as it is. */
 #include "ir/ops/kit.h"
 #include "passes/rewrite.h"
 
@@ -300,6 +299,76 @@ static value_id requantised(graph *g, node_id n, value_id sum, int axis) {
     return kit_build(g, n, "QuantizeLinear", 3, inputs, 0, NULL);
 }
 
+/* ---- float operators between DequantizeLinear and what follows ---- */
+
+/* The node that makes f32 of the bytes behind v, one scale for all or one along `*axis`, which is
+ * set; 0 if there is none. */
+static node_id dequantised(const graph *g, value_id v, int64_t *axis) {
+    node_id n = rewrite_producer(g, v, "DequantizeLinear");
+    if (!n || !is_byte(g, graph_input(g, n, 0)) || graph_type(g, v)->dtype != DTYPE_F32) return 0;
+    const node *nd = graph_node(g, n);
+    const type *scale = graph_type(g, graph_input(g, n, 1));
+    if (scale->rank > 1 || scale->dtype != DTYPE_F32 || node_attr_int(nd, "block_size", 0))
+        return 0;
+    *axis = node_attr_int(nd, "axis", 1);
+    if (*axis < 0) *axis += graph_type(g, v)->rank;
+    return n;
+}
+
+/* Data and weights of a product or convolution in floats, taken from in front of their scales.
+ * False if they have none, or scales that do not leave the sum. */
+static bool read_quantised(product *p, bool conv, node_id *data, node_id *weights) {
+    graph *g = p->g;
+    const node nd = *graph_node(g, p->n);
+    int64_t axis, columns = conv ? 0 : 1;
+    value_id w = nd.inputs[1];
+    node_id swap = conv ? 0 : rewrite_producer(g, w, "Transpose");
+    bool turned = node_attr_int(&nd, "transB", 0) != 0;
+    if (swap && graph_type(g, w)->rank == 2) {
+        size_t count;
+        const int64_t *perm = node_attr_ints(graph_node(g, swap), "perm", &count);
+        turned ^= !perm || perm[0] == 1;
+        w = graph_input(g, swap, 0);
+    }
+    *data = dequantised(g, nd.inputs[0], &axis);
+    *weights = dequantised(g, w, &axis);
+    if (!*data || !*weights || !is_single(g, graph_input(g, *data, 1))) return false;
+    if (graph_type(g, w)->rank < 2 || (!conv && graph_type(g, w)->rank != 2)) return false;
+    if (turned) columns = 0;
+    if (!is_single(g, graph_input(g, *weights, 1)) && axis != columns) return false;
+    p->x = graph_input(g, *data, 0);
+    p->x_zero = graph_input(g, *data, 2);
+    p->w = graph_input(g, *weights, 0);
+    p->w_zero = graph_input(g, *weights, 2);
+    static const int64_t both[] = {1, 0};
+    if (turned) p->w = kit_build_transpose(g, p->n, p->w, both, 2);
+    return true;
+}
+
+/* sum * (data scale * weight scale) + bias, for the operators of floats. */
+static long convert_float(graph *g, node_id n, const pass_options *options) {
+    bool conv = rewrite_is(g, n, "Conv"), gemm = rewrite_is(g, n, "Gemm");
+    const node nd = *graph_node(g, n);
+    product p = {.g = g, .n = n, .block = options->vector_block};
+    node_id data, weights;
+    if (gemm && (node_attr_float(&nd, "alpha", 1) != 1 || node_attr_float(&nd, "beta", 1) != 1 ||
+                 node_attr_int(&nd, "transA", 0)))
+        return 0;
+    if (!read_quantised(&p, conv, &data, &weights)) return 0;
+    value_id sum = conv ? convolved(&p) : multiplied(&p);
+    if (!sum) return g->diag->error_count ? -1 : 0;
+    int rank = graph_type(g, sum)->rank, axis = conv ? 1 : rank - 1;
+    int64_t shape[TENSOR_MAX_RANK];
+    for (int i = axis; i < rank; i++) shape[i - axis] = i == axis ? -1 : 1;
+    value_id ws = graph_input(g, weights, 1), bias = graph_input(g, n, 2);
+    ws = kit_build_reshape(g, n, ws, shape, is_single(g, ws) ? 0 : rank - axis);
+    value_id xs = kit_build_reshape(g, n, graph_input(g, data, 1), NULL, 0);
+    value_id y = kit_build2(g, n, "Mul", kit_build_cast(g, n, sum, DTYPE_F32),
+                            kit_build2(g, n, "Mul", xs, ws));
+    if (bias && conv) bias = kit_build_reshape(g, n, bias, shape, rank - axis);
+    return take_over(g, n, bias ? kit_build2(g, n, "Add", y, bias) : y);
+}
+
 static long visit(graph *g, const pass_options *options, const uint32_t *uses, node_id n) {
     (void)uses;
     bool qconv = rewrite_is(g, n, "QLinearConv"), qmatmul = rewrite_is(g, n, "QLinearMatMul");
@@ -313,6 +382,8 @@ static long visit(graph *g, const pass_options *options, const uint32_t *uses, n
         int axis = qconv || !sum ? 1 : graph_type(g, sum)->rank - 1;
         return take_over(g, n, sum ? requantised(g, n, sum, axis) : 0);
     }
+    if (rewrite_is(g, n, "Conv") || rewrite_is(g, n, "MatMul") || rewrite_is(g, n, "Gemm"))
+        return convert_float(g, n, options);
     bool conv = rewrite_is(g, n, "ConvInteger");
     if (!conv && !rewrite_is(g, n, "MatMulInteger")) return 0;
     product p = operands(g, n, options, 0, 2, 1, 3);

@@ -82,7 +82,7 @@ static value_id add_values(graph *g, const tree_table *t) {
     return add_floats(g, DTYPE_F64, t->nodes.count + 1, values);
 }
 
-/* The code that all nodes share; 15 bits that differ give -1. */
+/* The code that all nodes share but for NaN; -1 if they differ. */
 static int64_t common_code(const tree_table *t, bool *nan) {
     int32_t code = t->nodes.count ? t->nodes.data[0].code & ~TREE_NAN : TREE_LESS;
     *nan = false;

@@ -370,11 +370,11 @@ static bool read_old_weights(old_trees *o, const char *prefix, int64_t targets, 
         return false;
     for (size_t i = 0; i < ids.count; i++) {
         const node_key *at = find_key(o, whole(g, &tree, i), whole(g, &id, i));
-        if (!at || !check_target(g, n, whole(g, &ids, i), targets))
-            return at || op_error(g, n, NULL,
-                                  "a weight belongs to node %lld of tree %lld, which "
-                                  "does not exist",
-                                  (long long)whole(g, &id, i), (long long)whole(g, &tree, i));
+        if (!at)
+            return op_error(g, n, NULL,
+                            "a weight belongs to node %lld of tree %lld, which does not exist",
+                            (long long)whole(g, &id, i), (long long)whole(g, &tree, i));
+        if (!check_target(g, n, whole(g, &ids, i), targets)) return false;
         if (o->places[at->place] >= 0) continue; /* no leaf: the walk does not end there */
         tree_weight w = {number(g, &weight, i), ~o->places[at->place], (int32_t)whole(g, &ids, i)};
         list_push(g->memory, &t->weights, w);

@@ -195,7 +195,8 @@ typedef struct loop_kernel {
     /* Floating-point operations of the operator as its definition has them, where the loops take a
      * shorter way: what reports count. DIM_NONE: those of the loops. */
     dim work;
-    void *table; /* of hash-consing; loop.c alone knows it */
+    void *table;  /* of hash-consing; loop.c alone knows it */
+    void *proofs; /* inequalities shown or not; loop_linear.c alone knows it */
 } loop_kernel;
 
 loop_kernel *loop_kernel_create(arena *a, dim_table *dims, const char *name);

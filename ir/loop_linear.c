@@ -438,9 +438,67 @@ static bool prove(loop_kernel *k, const poly *p, int *steps) {
     return prove_by_shift(k, p);
 }
 
+/* ---- what was asked before: the same bounds are asked for again at every access ---- */
+
+/* A polynomial by two independent hashes of its terms, and the answer. */
+typedef struct {
+    uint64_t first, second; /* both 0: empty */
+    bool holds;
+} proof;
+
+typedef struct {
+    proof *slots;
+    size_t size, count; /* size: a power of two */
+} proof_table;
+
+static uint64_t mix(uint64_t h, uint64_t word, uint64_t factor) {
+    h = (h ^ word) * factor;
+    return h ^ h >> 29;
+}
+
+static proof proof_key(const poly *p) {
+    proof key = {1, 2, false};
+    for (uint32_t i = 0; i < p->count; i++) {
+        const term *t = &p->terms[i];
+        uint64_t words[MAX_DEGREE + 1] = {(uint64_t)t->c};
+        for (uint32_t j = 0; j < t->count; j++) words[j + 1] = t->atoms[j] + 1;
+        for (uint32_t j = 0; j <= t->count; j++) {
+            key.first = mix(key.first, words[j], 0x9e3779b97f4a7c15u);
+            key.second = mix(key.second, words[j] + t->count, 0xc2b2ae3d27d4eb4fu);
+        }
+    }
+    key.first += !key.first;
+    return key;
+}
+
+/* The slot of the key, or the empty one where it belongs. */
+static proof *find_proof(const proof_table *t, const proof *key) {
+    size_t at = (size_t)key->first & (t->size - 1);
+    while (t->slots[at].first &&
+           (t->slots[at].first != key->first || t->slots[at].second != key->second))
+        at = (at + 1) & (t->size - 1);
+    return &t->slots[at];
+}
+
+static void grow_proofs(loop_kernel *k, proof_table *t) {
+    proof_table old = *t;
+    t->size = old.size ? 2 * old.size : 256;
+    t->slots = ARENA_ARRAY(k->memory, proof, t->size);
+    for (size_t i = 0; i < old.size; i++)
+        if (old.slots[i].first) *find_proof(t, &old.slots[i]) = old.slots[i];
+}
+
 static bool prove_not_negative(loop_kernel *k, const poly *p) {
+    if (!k->proofs) k->proofs = ARENA_NEW(k->memory, proof_table);
+    proof_table *t = k->proofs;
+    if (2 * t->count >= t->size) grow_proofs(k, t);
+    proof key = proof_key(p), *found = find_proof(t, &key);
+    if (found->first) return found->holds;
     int steps = MAX_STEPS;
-    return prove(k, p, &steps);
+    key.holds = prove(k, p, &steps);
+    t->count++;
+    *find_proof(t, &key) = key;
+    return key.holds;
 }
 
 /* a + c <= b */

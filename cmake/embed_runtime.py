@@ -1,13 +1,26 @@
 """embed_runtime.py OUT HEADER SOURCE=OBJECT...: the runtime as C data: its header and sources as text, its objects as bytes."""
 import os
+import re
 import sys
 
 
+def expand(path, seen):
+    """The text of a source, its parts in place of their includes; the runtime's header stands before it anyway."""
+    lines = []
+    for line in open(path).read().split("\n"):
+        part = re.fullmatch(r'#include "(.*)"', line)
+        name = part and os.path.normpath(os.path.join(os.path.dirname(path), part[1]))
+        if not part:
+            lines.append(line)
+        elif name not in seen and os.path.basename(name) != "onnxcc_runtime.h":
+            seen.add(name)
+            lines += expand(name, seen)
+    return lines
+
+
 def text(path):
-    lines = open(path).read().split("\n")
-    kept = [line for line in lines if '#include "onnxcc_runtime.h"' not in line]
     # As numbers: a string literal may have 4095 characters only.
-    return "{" + ",".join(map(str, "\n".join(kept).encode("ascii"))) + ",0}"
+    return "{" + ",".join(map(str, "\n".join(expand(path, set())).encode("ascii"))) + ",0}"
 
 
 def main(out, header, *pairs):

@@ -9,8 +9,8 @@ foreach(source ${runtime_sources})
   set(object ${CMAKE_BINARY_DIR}/generated/runtime/${name}.o)
   add_custom_command(OUTPUT ${object}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/generated/runtime
-    COMMAND ${CMAKE_C_COMPILER} ${runtime_flags} -Wall -Wextra -Wpedantic -Werror -c ${source} -o ${object}
-    DEPENDS ${source} ${CMAKE_SOURCE_DIR}/runtime/onnxcc_runtime.h VERBATIM)
+    COMMAND ${CMAKE_C_COMPILER} ${runtime_flags} -Wall -Wextra -Wpedantic -Werror -MMD -MF ${object}.d -c ${source} -o ${object}
+    DEPENDS ${source} DEPFILE ${object}.d VERBATIM)
   list(APPEND runtime_objects ${object})
   list(APPEND runtime_pairs ${source}=${object})
 endforeach()

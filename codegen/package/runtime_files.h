@@ -13,7 +13,7 @@ typedef struct {
     const char *name; /* "onnxcc_status.o" */
     const unsigned char *object;
     const unsigned char *object_end;
-    const char *source; /* C text, its #include of the header taken out */
+    const char *source; /* C text, its own parts put in, the runtime's header left out */
 } runtime_file;
 
 extern const runtime_file runtime_files[];

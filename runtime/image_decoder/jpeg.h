@@ -1,0 +1,330 @@
+/* jpeg.h: JPEG (ITU-T T.81), baseline and extended sequential with Huffman codes. The inverse
+ * cosine transform, upsampling and colours are rounded as libjpeg does. */
+#ifndef ONNXCC_RT_IMAGE_DECODER_JPEG_H
+#define ONNXCC_RT_IMAGE_DECODER_JPEG_H
+
+#include "common.h"
+
+enum { JPEG_COMPONENTS = 3 };
+
+/* A Huffman code: symbols in the order of their codes. */
+typedef struct {
+    int counts[17];
+    uint8_t symbols[256];
+} image_jpeg_codes;
+
+typedef struct {
+    int id, across, down, table; /* sampling factors; number of its quantisation table */
+    int dc, ac, last;            /* numbers of its codes; the last block's first coefficient */
+    int64_t width, height;       /* samples that count */
+    int64_t stride;              /* of the plane, whole blocks */
+    uint8_t *plane;
+} image_component;
+
+typedef struct {
+    image_job *j;
+    uint16_t tables[4][64];
+    image_jpeg_codes codes[8]; /* four for first coefficients, four for the others */
+    image_component parts[JPEG_COMPONENTS];
+    int count, most_across, most_down, restart;
+    int adobe; /* the colours are RGB as they are */
+    uint32_t bits;
+    int held;   /* bits that are read and not used */
+    int marked; /* the reader stands at a marker: zeros follow */
+} image_jpeg;
+
+static const uint8_t image_zigzag[64] = {
+    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
+    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
+    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
+
+static int image_jpeg_bit(image_jpeg *p) {
+    if (!p->held) {
+        int byte = p->marked ? 0 : image_byte(p->j, p->j->at);
+        if (!p->marked && byte == 0xFF && image_byte(p->j, p->j->at + 1)) p->marked = 1;
+        if (p->j->at >= p->j->size) p->marked = 1;
+        if (p->marked) byte = 0;
+        if (!p->marked) p->j->at += byte == 0xFF ? 2 : 1; /* a zero is stuffed behind FF */
+        p->bits = (uint32_t)byte;
+        p->held = 8;
+    }
+    return (int)(p->bits >> --p->held & 1);
+}
+
+/* `count` bits as a number that is negative if the first of them is 0. */
+static int image_jpeg_signed(image_jpeg *p, int count) {
+    int v = 0;
+    for (int i = 0; i < count; i++) v = v << 1 | image_jpeg_bit(p);
+    return count && v < 1 << (count - 1) ? v - (1 << count) + 1 : v;
+}
+
+static int image_jpeg_symbol(image_jpeg *p, const image_jpeg_codes *c) {
+    int code = 0, first = 0, index = 0;
+    for (int length = 1; length <= 16; length++) {
+        code |= image_jpeg_bit(p);
+        if (code - first < c->counts[length]) return c->symbols[index + code - first];
+        index += c->counts[length];
+        first = (first + c->counts[length]) << 1;
+        code <<= 1;
+    }
+    return -1;
+}
+
+/* ---- the inverse cosine transform ---- */
+
+/* One row or column of 8: the method of Loeffler, Ligtenberg and Moschytz (Practical fast 1-D DCT
+ * algorithms with 11 multiplications, ICASSP 1989), with 13 bits behind the point. `down` is how
+ * far the results are shifted. */
+static void image_cosine(const int64_t *in, int step, int64_t *out, int out_step, int down) {
+    enum { ONE = 1 << 13 };
+    int64_t round = (int64_t)1 << (down - 1);
+    int64_t z1 = (in[2 * step] + in[6 * step]) * 4433; /* 0.541196100 */
+    int64_t t2 = z1 - in[6 * step] * 15137, t3 = z1 + in[2 * step] * 6270;
+    int64_t t0 = (in[0] + in[4 * step]) * ONE, t1 = (in[0] - in[4 * step]) * ONE;
+    int64_t e0 = t0 + t3, e3 = t0 - t3, e1 = t1 + t2, e2 = t1 - t2;
+    int64_t o0 = in[7 * step], o1 = in[5 * step], o2 = in[3 * step], o3 = in[step];
+    int64_t a = o0 + o3, b = o1 + o2, c = o0 + o2, d = o1 + o3, e = (c + d) * 9633;
+    a *= -7373;
+    b *= -20995;
+    c = c * -16069 + e;
+    d = d * -3196 + e;
+    o0 = o0 * 2446 + a + c;
+    o1 = o1 * 16819 + b + d;
+    o2 = o2 * 25172 + b + c;
+    o3 = o3 * 12299 + a + d;
+    out[0] = (e0 + o3 + round) >> down;
+    out[7 * out_step] = (e0 - o3 + round) >> down;
+    out[out_step] = (e1 + o2 + round) >> down;
+    out[6 * out_step] = (e1 - o2 + round) >> down;
+    out[2 * out_step] = (e2 + o1 + round) >> down;
+    out[5 * out_step] = (e2 - o1 + round) >> down;
+    out[3 * out_step] = (e3 + o0 + round) >> down;
+    out[4 * out_step] = (e3 - o0 + round) >> down;
+}
+
+static int image_clamp(int v) {
+    return v < 0 ? 0 : v > 255 ? 255 : v;
+}
+
+static void image_jpeg_block(const int64_t *coefficients, uint8_t *to, int64_t stride) {
+    int64_t half[64], row[8];
+    for (int i = 0; i < 8; i++) image_cosine(coefficients + i, 8, half + i, 8, 11);
+    for (int y = 0; y < 8; y++) {
+        image_cosine(half + 8 * y, 1, row, 1, 18);
+        for (int x = 0; x < 8; x++) to[y * stride + x] = (uint8_t)image_clamp((int)row[x] + 128);
+    }
+}
+
+/* ---- segments ---- */
+
+static int image_jpeg_tables(image_jpeg *p, int64_t at, int64_t end) {
+    while (at < end) {
+        int head = image_byte(p->j, at++), wide = head >> 4 ? 2 : 1;
+        if ((head & 15) > 3 || at + 64 * wide > end) return 0;
+        for (int i = 0; i < 64; i++)
+            p->tables[head & 15][image_zigzag[i]] = (uint16_t)image_big(p->j, at + i * wide, wide);
+        at += 64 * wide;
+    }
+    return 1;
+}
+
+static int image_jpeg_read_codes(image_jpeg *p, int64_t at, int64_t end) {
+    while (at < end) {
+        int head = image_byte(p->j, at), total = 0;
+        if ((head & 15) > 3 || head >> 4 > 1) return 0;
+        image_jpeg_codes *c = &p->codes[4 * (head >> 4) + (head & 15)];
+        for (int i = 1; i <= 16; i++) total += c->counts[i] = image_byte(p->j, at + i);
+        if (total > 256 || at + 17 + total > end) return 0;
+        for (int i = 0; i < total; i++) c->symbols[i] = p->j->in[at + 17 + i];
+        at += 17 + total;
+    }
+    return 1;
+}
+
+/* Sizes of the planes, and the planes in the scratch. */
+static int image_jpeg_planes(image_jpeg *p) {
+    image_job *j = p->j;
+    int64_t used = 0;
+    int64_t columns = (j->width + 8 * p->most_across - 1) / (8 * p->most_across);
+    int64_t rows = (j->height + 8 * p->most_down - 1) / (8 * p->most_down);
+    for (int i = 0; i < p->count; i++) {
+        image_component *c = &p->parts[i];
+        c->width = (j->width * c->across + p->most_across - 1) / p->most_across;
+        c->height = (j->height * c->down + p->most_down - 1) / p->most_down;
+        c->stride = columns * c->across * 8;
+        c->plane = j->scratch + used;
+        used += c->stride * rows * c->down * 8;
+    }
+    return used <= j->scratch_bytes;
+}
+
+static int image_jpeg_frame(image_jpeg *p, int64_t at, int64_t end) {
+    image_job *j = p->j;
+    int status = image_fits(j, image_big(j, at + 3, 2), image_big(j, at + 1, 2));
+    p->count = image_byte(j, at + 5);
+    if (image_byte(j, at) != 8 || (p->count != 1 && p->count != 3) || at + 6 + 3 * p->count > end)
+        return ONNXCC_ERROR_UNSUPPORTED_VALUE;
+    if (status) return status;
+    p->most_across = p->most_down = 1;
+    for (int i = 0; i < p->count; i++) {
+        image_component *c = &p->parts[i];
+        c->id = image_byte(j, at + 6 + 3 * i);
+        c->across = image_byte(j, at + 7 + 3 * i) >> 4;
+        c->down = image_byte(j, at + 7 + 3 * i) & 15;
+        c->table = image_byte(j, at + 8 + 3 * i);
+        if (p->count == 1) c->across = c->down = 1; /* of no meaning there */
+        if (c->across < 1 || c->across > 2 || c->down < 1 || c->down > 2 || c->table > 3)
+            return ONNXCC_ERROR_UNSUPPORTED_VALUE;
+        if (c->across > p->most_across) p->most_across = c->across;
+        if (c->down > p->most_down) p->most_down = c->down;
+    }
+    return image_jpeg_planes(p) ? ONNXCC_OK : ONNXCC_ERROR_UNSUPPORTED_VALUE;
+}
+
+/* ---- the scan ---- */
+
+static int image_jpeg_read_block(image_jpeg *p, image_component *c, int64_t x, int64_t y) {
+    int64_t coefficients[64] = {0};
+    const uint16_t *table = p->tables[c->table];
+    int size = image_jpeg_symbol(p, &p->codes[c->dc]);
+    if (size < 0 || size > 11) return 0;
+    c->last += image_jpeg_signed(p, size);
+    if (c->last < -32768 || c->last > 32767) return 0;
+    coefficients[0] = c->last * table[0];
+    for (int i = 1; i < 64; i++) {
+        int symbol = image_jpeg_symbol(p, &p->codes[4 + c->ac]);
+        if (symbol < 0) return 0;
+        if (symbol == 0) break;
+        i += symbol >> 4;
+        if (i > 63) return 0;
+        if (symbol & 15) {
+            int at = image_zigzag[i];
+            coefficients[at] = image_jpeg_signed(p, symbol & 15) * table[at];
+        }
+    }
+    for (int i = 0; i < 64; i++) { /* no honest file is beyond */
+        if (coefficients[i] > 8191) coefficients[i] = 8191;
+        if (coefficients[i] < -8192) coefficients[i] = -8192;
+    }
+    image_jpeg_block(coefficients, c->plane + y * 8 * c->stride + x * 8, c->stride);
+    return 1;
+}
+
+/* Goes on behind a restart marker. */
+static int image_jpeg_restart(image_jpeg *p) {
+    image_job *j = p->j;
+    p->held = p->marked = 0;
+    if (image_byte(j, j->at) != 0xFF || (image_byte(j, j->at + 1) & 0xF8) != 0xD0) return 0;
+    j->at += 2;
+    for (int i = 0; i < p->count; i++) p->parts[i].last = 0;
+    return 1;
+}
+
+/* All components in one scan; with one of them its blocks stand alone. */
+static int image_jpeg_scan(image_jpeg *p, int64_t at) {
+    image_job *j = p->j;
+    if (image_byte(j, at) != p->count) return 0;
+    for (int i = 0; i < p->count; i++) {
+        int tables = image_byte(j, at + 2 + 2 * i);
+        if (image_byte(j, at + 1 + 2 * i) != p->parts[i].id || (tables >> 4) > 3 ||
+            (tables & 15) > 3)
+            return 0;
+        p->parts[i].dc = tables >> 4;
+        p->parts[i].ac = tables & 15;
+    }
+    int64_t columns = (j->width + 8 * p->most_across - 1) / (8 * p->most_across);
+    int64_t rows = (j->height + 8 * p->most_down - 1) / (8 * p->most_down);
+    j->at = at + 4 + 2 * p->count;
+    for (int64_t m = 0; m < columns * rows; m++) {
+        if (p->restart && m && m % p->restart == 0 && !image_jpeg_restart(p)) return 0;
+        for (int i = 0; i < p->count; i++) {
+            image_component *c = &p->parts[i];
+            for (int b = 0; b < c->across * c->down; b++)
+                if (!image_jpeg_read_block(p, c, m % columns * c->across + b % c->across,
+                                           m / columns * c->down + b / c->across))
+                    return 0;
+        }
+    }
+    return 1;
+}
+
+/* ---- pixels ---- */
+
+/* A sample of the component at a pixel of the image. Where it has half of the samples along an axis
+ * they lie between the pixels: a pixel takes three parts of the nearer and one of the farther, and
+ * halves are rounded down and up in turn. */
+static int image_jpeg_sample(const image_jpeg *p, const image_component *c, int64_t x, int64_t y) {
+    int wide = c->across < p->most_across, tall = c->down < p->most_down;
+    int64_t column = wide ? x / 2 : x, row = tall ? y / 2 : y;
+    int64_t aside = column + (x % 2 ? 1 : -1), beside = row + (y % 2 ? 1 : -1);
+    if (wide && c->width <= 2) wide = tall = 0;
+    if (beside < 0 || beside >= c->height) beside = row;
+    const uint8_t *near = c->plane + row * c->stride, *far = c->plane + beside * c->stride;
+    if (!wide && !tall) return near[column];
+    if (!wide) return (3 * near[column] + far[column] + (y % 2 ? 2 : 1)) >> 2;
+    if (aside < 0 || aside >= c->width) aside = column;
+    if (!tall) {
+        if (aside == column) return near[column];
+        return (3 * near[column] + near[aside] + (x % 2 ? 2 : 1)) >> 2;
+    }
+    int here = 3 * near[column] + far[column], there = 3 * near[aside] + far[aside];
+    return (3 * here + there + (x % 2 ? 7 : 8)) >> 4;
+}
+
+static void image_jpeg_pixels(const image_jpeg *p) {
+    const image_job *j = p->j;
+    for (int64_t y = 0; y < j->height; y++)
+        for (int64_t x = 0; x < j->width; x++) {
+            int v[3];
+            for (int i = 0; i < p->count; i++) v[i] = image_jpeg_sample(p, &p->parts[i], x, y);
+            if (p->count == 1) v[1] = v[2] = v[0];
+            if (p->count == 1 || p->adobe) {
+                image_put(j, x, y, v[0], v[1], v[2]);
+                continue;
+            }
+            int blue = v[1] - 128, red = v[2] - 128; /* 16 bits behind the point */
+            int r = v[0] + ((91881 * red + 32768) >> 16);
+            int g = v[0] + ((-22554 * blue - 46802 * red + 32768) >> 16);
+            int b = v[0] + ((116130 * blue + 32768) >> 16);
+            image_put(j, x, y, image_clamp(r), image_clamp(g), image_clamp(b));
+        }
+}
+
+static int image_jpeg_file(image_job *j) {
+    image_jpeg p;
+    memset(&p, 0, sizeof p);
+    p.j = j;
+    for (int64_t at = 2; at + 4 <= j->size;) {
+        int marker = image_byte(j, at + 1), status = ONNXCC_OK, well = 1;
+        int64_t first = at + 4, end = at + 2 + image_big(j, at + 2, 2);
+        if (image_byte(j, at) != 0xFF || end < first || end > j->size) break;
+        if (marker == 0xFF) { /* filling */
+            at++;
+            continue;
+        }
+        if (marker == 0xC0 || marker == 0xC1) {
+            if (p.count) break;
+            status = image_jpeg_frame(&p, first, end);
+        } else if (marker == 0xC4) {
+            well = image_jpeg_read_codes(&p, first, end);
+        } else if (marker == 0xDB) {
+            well = image_jpeg_tables(&p, first, end);
+        } else if (marker == 0xDD) {
+            p.restart = (int)image_big(j, first, 2);
+        } else if (marker == 0xEE && image_big(j, first, 4) == 0x41646F62) { /* Adobe */
+            p.adobe = image_byte(j, first + 11) == 0;
+        } else if (marker == 0xDA) {
+            if (!p.count || !image_jpeg_scan(&p, first)) break;
+            image_jpeg_pixels(&p);
+            return ONNXCC_OK;
+        } else if (marker > 0xC1 && marker < 0xD0 && marker != 0xC8 && marker != 0xCC) {
+            break; /* another process: progressive, lossless, arithmetic */
+        }
+        if (status) return status;
+        if (!well) break;
+        at = end;
+    }
+    return ONNXCC_ERROR_UNSUPPORTED_VALUE;
+}
+
+#endif

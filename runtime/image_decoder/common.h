@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { IMAGE_RGB, IMAGE_BGR, IMAGE_GRAY };
+
 typedef struct {
     const uint8_t *in;
     int64_t size, at; /* of the file; position of sequential readers */

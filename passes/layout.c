@@ -308,17 +308,18 @@ static bool padding_of(const graph *g, node_id n, int64_t *before, int64_t *afte
     return some;
 }
 
-/* What Winograd's tiles of 6x6 read around their input: the last ones hang over the end. */
+/* What Winograd's tiles read around their input: the last ones hang over the end. */
 static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t *after) {
-    enum { TILE = 4, KERNEL = 3 };
+    enum { KERNEL = 3 };
+    int64_t tile = node_attr_int(graph_node(g, n), "size", 1);
     const node *nd = graph_node(g, n);
     const type *x = graph_type(g, nd->inputs[0]);
     size_t count;
     const int64_t *pads = node_attr_ints(nd, "pads", &count);
     for (int i = 0; i < 2; i++) {
-        int64_t in = constant_dim(g, x, i + 2), most = pads[2 + i] + TILE - 1;
+        int64_t in = constant_dim(g, x, i + 2), most = pads[2 + i] + tile - 1;
         int64_t out = in + pads[i] + pads[2 + i] - (KERNEL - 1);
-        int64_t end = (out + TILE - 1) / TILE * TILE + KERNEL - 1 - pads[i];
+        int64_t end = (out + tile - 1) / tile * tile + KERNEL - 1 - pads[i];
         before[i] = pads[i];
         after[i] = in < 0 ? most : end > in ? end - in : 0;
     }

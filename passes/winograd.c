@@ -9,12 +9,8 @@
 #include <string.h>
 
 enum {
-    OUT = 4,                 /* results of a tile along an axis */
-    POINTS = 36,             /* products of a tile */
     TAPS = 9,                /* of the window */
     LANES = 16,              /* of a block of channels */
-    INPUT_COST = 220,        /* vector operations to transform a tile of one block of channels */
-    OUTPUT_COST = 170,       /* and back */
     MEMORY_BYTES = 6,        /* a cycle, from memory */
     CACHE_BYTES = 16,        /* a cycle, from the last cache */
     L2_BYTES = 1 << 20,      /* what stays near while the rest streams */
@@ -22,8 +18,17 @@ enum {
     TYPICAL_SIZE = 64        /* of an axis of unknown length */
 };
 
+/* A size of tiles: results along an axis, products, and the vector operations to transform a tile
+ * of one block of channels, there and back. */
+typedef struct {
+    int64_t out, points, input_cost, output_cost;
+} algorithm;
+
+static const algorithm algorithms[] = {{2, 16, 70, 50}, {4, 36, 220, 170}};
+
 /* What the costs depend on, and what is chosen. */
 typedef struct {
+    const algorithm *a;
     int64_t images, rows, columns, inputs, outputs; /* symbols at a typical size */
     bool open;                                      /* some size is symbolic */
     int64_t pads[4];
@@ -36,7 +41,7 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 static int64_t tile_count(const shape *s) {
-    return s->images * ceil_div(s->rows, OUT) * ceil_div(s->columns, OUT);
+    return s->images * ceil_div(s->rows, s->a->out) * ceil_div(s->columns, s->a->out);
 }
 
 static int64_t size_of(const graph *g, dim d, int64_t typical, bool *open) {
@@ -99,19 +104,20 @@ static double direct_cost(const shape *s) {
     return larger(products * 1.1, weights / MEMORY_BYTES);
 }
 
-/* The cost with blocks of s->tiles tiles; fills in what else is chosen. */
+/* The cost of s->a with blocks of s->tiles tiles; fills in what else is chosen. */
 static double cost_of_blocks(shape *s) {
     enum { REGISTERS = 14, POINT_COST = 12 };
     int64_t in_blocks = ceil_div(s->inputs, LANES), out_blocks = ceil_div(s->outputs, LANES);
     s->vectors = s->tiles <= REGISTERS && out_blocks % 2 == 0 ? 2 : 1;
     int64_t blocks = ceil_div(tile_count(s), s->tiles), tiles = blocks * s->tiles;
-    int64_t groups = out_blocks / s->vectors;
-    double products = (double)(tiles * POINTS * s->inputs * out_blocks);
-    double transforms = (double)(tiles * (INPUT_COST * in_blocks + OUTPUT_COST * out_blocks));
-    double weights = (double)(POINTS * 4 * LANES * out_blocks * s->inputs);
-    double data = (double)(POINTS * 4 * LANES * in_blocks * tiles);
+    int64_t groups = out_blocks / s->vectors, points = s->a->points;
+    double products = (double)(tiles * points * s->inputs * out_blocks);
+    double transforms =
+        (double)(tiles * (s->a->input_cost * in_blocks + s->a->output_cost * out_blocks));
+    double weights = (double)(points * 4 * LANES * out_blocks * s->inputs);
+    double data = (double)(points * 4 * LANES * in_blocks * tiles);
     double cost = larger(products, weights / MEMORY_BYTES) + transforms +
-                  (double)(blocks * groups * POINTS * POINT_COST);
+                  (double)(blocks * groups * points * POINT_COST);
     s->fused = blocks > 1 && data / (double)blocks <= STACK_BYTES && weights <= L2_BYTES;
     if (s->fused) return cost;
     double tiles_outside = data + (weights > L2_BYTES ? weights * (double)blocks : weights);
@@ -120,13 +126,11 @@ static double cost_of_blocks(shape *s) {
     return cost + 2 * data / CACHE_BYTES;
 }
 
-/* Chooses the tiles of a block: those that leave little of the last block unused, and blocks that a
- * kernel can keep to itself where that is worth more. */
-static double winograd_cost(shape *s) {
+/* Chooses the tiles of a block, where that costs less than *least: those that leave little of the
+ * last block unused, and blocks that a kernel can keep to itself where that is worth more. */
+static void choose_blocks(const shape *s, shape *best, double *least) {
     enum { FEWEST = 7, MOST = 16, USUAL = 14 };
     int64_t total = tile_count(s);
-    shape best = *s;
-    double least = INFINITY;
     for (int64_t tiles = total < FEWEST ? total : FEWEST; tiles <= MOST && tiles <= total;
          tiles++) {
         shape tried = *s;
@@ -134,9 +138,18 @@ static double winograd_cost(shape *s) {
         /* What is left over cannot be known where sizes are open. */
         if (s->open && tiles > USUAL) break;
         double cost = cost_of_blocks(&tried);
-        if (cost > least) continue;
-        least = cost;
-        best = tried;
+        if (cost > *least) continue;
+        *least = cost;
+        *best = tried;
+    }
+}
+
+static double winograd_cost(shape *s) {
+    shape best = *s;
+    double least = INFINITY;
+    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
+        s->a = &algorithms[i];
+        choose_blocks(s, &best, &least);
     }
     *s = best;
     return least;
@@ -147,21 +160,22 @@ static double winograd_cost(shape *s) {
 static bool replace(graph *g, node_id n, const shape *s) {
     const node nd = *graph_node(g, n);
     value_id x = nd.inputs[0], w = nd.inputs[1], bias = nd.input_count > 2 ? nd.inputs[2] : 0;
-    value_id u = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradWeights", 1, &w, 0, NULL);
-    attr attrs[] = {attr_int("tiles", s->tiles), attr_int("vectors", s->vectors),
-                    attr_ints("pads", s->pads, 4), attr_int("tiles_outside", s->tiles_outside)};
+    attr size = attr_int("size", s->a->out), tiles = attr_int("tiles", s->tiles);
+    attr pads = attr_ints("pads", s->pads, 4);
+    value_id u = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradWeights", 1, &w, 1, &size);
     if (!u) return false;
     if (!s->fused) {
-        attr input_attrs[] = {attrs[0], attrs[2]};
-        x = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradInput", 1, &x, 2, input_attrs);
+        attr attrs[] = {size, tiles, pads};
+        x = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradInput", 1, &x, 3, attrs);
         if (!x) return false;
-        attrs[2] = attrs[3];
     }
+    attr attrs[] = {size, tiles, attr_int("vectors", s->vectors),
+                    s->fused ? pads : attr_int("tiles_outside", s->tiles_outside)};
     value_id inputs[] = {x, u, bias}, old = nd.outputs[0];
     value_id y = graph_add_value(g, graph_value(g, old)->name, *graph_type(g, old));
     node_id made = graph_add_node(
         g, nd.region, n, op_find(OP_INTERNAL, s->fused ? "WinogradConv" : "WinogradProduct"),
-        nd.name, bias ? 3 : 2, inputs, 1, &y, 3, attrs);
+        nd.name, bias ? 3 : 2, inputs, 1, &y, 4, attrs);
     graph_node(g, made)->source = nd.source;
     graph_replace_uses(g, old, y);
     const char *name = graph_value(g, y)->name;

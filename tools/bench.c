@@ -66,19 +66,29 @@ static bool measure(driver *d, instance_call *call, const onnxcc_context *contex
 
 static void record_layer(void *user, int step, uint64_t begin_ns, uint64_t end_ns) {
     bench_layers *l = user;
-    if (step >= 0 && (size_t)step < l->count) l->ns[step] += end_ns - begin_ns;
+    if (step >= 0 && (size_t)step < l->count) l->run[step] += end_ns - begin_ns;
+}
+
+static void end_run(bench_layers *l) {
+    for (size_t i = 0; i < l->count; i++) {
+        l->total[i] += l->run[i];
+        if (l->runs == 0 || l->run[i] < l->least[i]) l->least[i] = l->run[i];
+        l->run[i] = 0;
+    }
+    l->runs++;
 }
 
 static bench_layers measure_layers(driver *d, instance_call *call, onnxcc_context context,
                                    double seconds) {
     bench_layers l = {.count = d->program->profile_count};
-    l.ns = ARENA_ARRAY(d->memory, uint64_t, l.count + 1);
+    uint64_t **lists[] = {&l.run, &l.total, &l.least};
+    for (size_t i = 0; i < 3; i++) *lists[i] = ARENA_ARRAY(d->memory, uint64_t, l.count + 1);
     context.profile = record_layer;
     context.profile_user = &l;
     double begin = now_ns();
     do {
         instance_run(call, &context);
-        l.runs++;
+        end_run(&l);
     } while (now_ns() - begin < seconds * 1e9 || l.runs < 3);
     return l;
 }

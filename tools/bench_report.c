@@ -31,13 +31,14 @@ static double total_flops(const bench_result *r, const program_step *s) {
 static json_t *layer_row(const bench_result *r, const program_step *s) {
     const program *p = r->driver->program;
     const program_kernel *k = s->kind == STEP_CALL ? &p->kernels.data[s->kernel] : NULL;
-    double us = (double)r->layers->ns[s->profile] / (double)r->layers->runs / 1e3;
+    double us = (double)r->layers->total[s->profile] / (double)r->layers->runs / 1e3;
+    double least = (double)r->layers->least[s->profile] / 1e3;
     double flops = k ? at_call(r, k->exact_flops) : 0, bytes = k ? at_call(r, k->exact_bytes) : 0;
     double rate = us > 0 ? 1e-3 / us : 0, gflops = flops * rate;
-    json_t *row =
-        json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "kernel", k ? k->loops->name : s->callee,
-                  "node", s->label ? s->label : "", "us", us, "flops", flops, "bytes", bytes,
-                  "gflops", gflops, "gbytes_s", bytes * rate);
+    json_t *row = json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "kernel",
+                            k ? k->loops->name : s->callee, "node", s->label ? s->label : "", "us",
+                            us, "min_us", least, "flops", flops, "bytes", bytes, "gflops", gflops,
+                            "gbytes_s", bytes * rate);
     if (r->peak)
         json_object_set_new(row, "share_of_peak",
                             json_real(gflops / (r->peak->gflops * (double)r->threads)));

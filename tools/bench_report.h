@@ -14,9 +14,10 @@ typedef struct {
     size_t count;
 } bench_samples;
 
-/* Per profiled step: total time over `runs` runs. */
+/* Per profiled step, in nanoseconds: the time of the run at hand, of all runs, and of that run
+ * which took the least there. */
 typedef struct {
-    uint64_t *ns;
+    uint64_t *run, *total, *least;
     size_t count, runs;
 } bench_layers;
 

@@ -96,6 +96,7 @@ typedef struct {
     LLVMTypeRef slot_type;
     LLVMMetadataRef scope, others; /* lists for alias.scope and noalias */
     bool invariant;                /* nobody writes it while the kernel runs */
+    bool streams;                  /* comes from memory, a vector after the other */
 } emit_buffer;
 
 typedef struct {
@@ -213,6 +214,12 @@ void emit_place_buffers(kernel_emitter *e);
 bool emit_runs_as_vector(const kernel_emitter *e, const loop_stmt *s, int64_t *lanes);
 /* Whether the loop is unrolled, and how often its body is repeated. */
 bool emit_is_unrolled(const kernel_emitter *e, const loop_stmt *s, int64_t *count);
+
+/* ---- emit_prefetch.c ---- */
+/* Marks the buffers that stream from memory; after emit_place_buffers. */
+void emit_find_streams(kernel_emitter *e);
+/* Asks for what lies a page behind p, which may be outside of the buffer. */
+void emit_prefetch(kernel_emitter *e, emit_value p);
 
 /* ---- emit_convert.c ---- */
 emit_value emit_convert(kernel_emitter *e, dtype to, dtype from, emit_value v);

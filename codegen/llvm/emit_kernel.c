@@ -267,6 +267,7 @@ int64_t emit_kernel(emit_module *m, loop_kernel *k, const char *name) {
     emit_set_block(&e, body);
     place_symbols(&e);
     emit_place_buffers(&e);
+    emit_find_streams(&e);
     const loop_stmt *s = k->body;
     if (s && !s->next && s->kind == LOOP_STMT_FOR && s->loop == LOOP_PARALLEL)
         emit_counted(&e, s, e.begin, e.end, false);

@@ -1,19 +1,120 @@
-/* winograd.c: convolutions of 3x3 windows by Winograd's algorithm F(4x4, 3x3) (Lavin & Gray 2015):
- * tiles of 4x4 results come from tiles of 6x6 inputs with 36 products a channel pair in place of
- * 144. WinogradWeights transforms weights (once, when they are constant), WinogradInput the data;
- * WinogradProduct multiplies them block by block and transforms each block back at once.
- * WinogradConv is the latter two in one kernel, where a block of transformed data is small enough
- * for the stack. Tiles are numbered through the batch, row by row, and cut into blocks of `tiles`;
- * the last block repeats its last tile, and nobody stores what comes of that. */
+/* winograd.c: convolutions of 3x3 windows by Winograd's algorithms F(4x4, 3x3) and F(2x2, 3x3)
+ * (Lavin & Gray 2015): tiles of 4x4 results come from tiles of 6x6 inputs with 36 products a
+ * channel pair in place of 144; tiles of 2x2 from 4x4 with 16 in place of 36, whose weights are
+ * less than half the size. The attribute `size` is that of a tile of results. WinogradWeights
+ * transforms weights (once, when they are constant), WinogradInput the data; WinogradProduct
+ * multiplies them block by block and transforms each block back at once. WinogradConv is the latter
+ * two in one kernel, where a block of transformed data is small enough for the stack. Tiles are
+ * numbered through the batch, row by row, and cut into blocks of `tiles`; the last block repeats
+ * its last tile, and nobody stores what comes of that. */
 #include "ir/ops/kit.h"
 
 #include <assert.h>
 
-enum { OUT = 4, IN = 6, POINTS = IN * IN, LANES = 16, KERNEL = 3 };
+enum { MOST_OUT = 4, MOST_IN = 6, LANES = 16, KERNEL = 3 };
+
+/* ---- the transforms along one axis ---- */
+
+/* The polynomials of F(4, 3) are interpolated at 0, +-NEAR, +-FAR and infinity, where FAR is
+ * 1 / NEAR. With the integers that are usual, 1 and 2, errors are over twice as large. */
+#define NEAR 0.70710678118654752440
+#define FAR  1.41421356237309504880
+
+static loop_expr times(loop_kernel *k, double factor, loop_expr a) {
+    return loop_mul(k, loop_const(k, DTYPE_F32, factor), a);
+}
+
+/* factor * a + b */
+static loop_expr plus_times(loop_kernel *k, double factor, loop_expr a, loop_expr b) {
+    return loop_make(k, LOOP_FMA, loop_const(k, DTYPE_F32, factor), a, b);
+}
+
+/* t = B^T d of F(4, 3). */
+static void transform_input_4(loop_kernel *k, const loop_expr *d, loop_expr *t) {
+    loop_expr even_near = plus_times(k, -FAR * FAR, d[2], d[4]);
+    loop_expr even_far = plus_times(k, -NEAR * NEAR, d[2], d[4]);
+    loop_expr odd_near = plus_times(k, -FAR * FAR, d[1], d[3]);
+    loop_expr odd_far = plus_times(k, -NEAR * NEAR, d[1], d[3]);
+    t[0] = plus_times(k, -(NEAR * NEAR + FAR * FAR), d[2], loop_add(k, d[0], d[4]));
+    t[1] = plus_times(k, NEAR, odd_near, even_near);
+    t[2] = plus_times(k, -NEAR, odd_near, even_near);
+    t[3] = plus_times(k, FAR, odd_far, even_far);
+    t[4] = plus_times(k, -FAR, odd_far, even_far);
+    t[5] = plus_times(k, -(NEAR * NEAR + FAR * FAR), d[3], loop_add(k, d[1], d[5]));
+}
+
+/* y = A^T m of F(4, 3). */
+static void transform_output_4(loop_kernel *k, const loop_expr *m, loop_expr *y) {
+    loop_expr sum_near = loop_add(k, m[1], m[2]), less_near = loop_sub(k, m[1], m[2]);
+    loop_expr sum_far = loop_add(k, m[3], m[4]), less_far = loop_sub(k, m[3], m[4]);
+    y[0] = loop_add(k, loop_add(k, m[0], sum_near), sum_far);
+    y[1] = plus_times(k, FAR, less_far, times(k, NEAR, less_near));
+    y[2] = plus_times(k, FAR * FAR, sum_far, times(k, NEAR * NEAR, sum_near));
+    y[3] = plus_times(k, FAR * FAR * FAR, less_far,
+                      plus_times(k, NEAR * NEAR * NEAR, less_near, m[5]));
+}
+
+/* F(2, 3) has the points 0, +-1 and infinity. */
+static void transform_input_2(loop_kernel *k, const loop_expr *d, loop_expr *t) {
+    t[0] = loop_sub(k, d[2], d[0]);
+    t[1] = loop_add(k, d[1], d[2]);
+    t[2] = loop_sub(k, d[2], d[1]);
+    t[3] = loop_sub(k, d[3], d[1]);
+}
+
+static void transform_output_2(loop_kernel *k, const loop_expr *m, loop_expr *y) {
+    y[0] = loop_add(k, m[0], loop_add(k, m[1], m[2]));
+    y[1] = loop_add(k, m[3], loop_sub(k, m[1], m[2]));
+}
+
+typedef void along_axis(loop_kernel *k, const loop_expr *from, loop_expr *to);
+
+typedef struct {
+    int out, in;          /* results of a tile along an axis, and the data that they come from */
+    const double *points; /* but infinity */
+    along_axis *input, *output;
+} algorithm;
+
+static const algorithm algorithms[] = {
+    {2, 4, (const double[]){0, 1, -1}, transform_input_2, transform_output_2},
+    {4, 6, (const double[]){0, NEAR, -NEAR, FAR, -FAR}, transform_input_4, transform_output_4},
+};
+
+/* That of a node's attribute `size`; NULL if there is none. */
+static const algorithm *find_algorithm(graph *g, node_id n) {
+    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++)
+        if (algorithms[i].out == node_attr_int(graph_node(g, n), "size", 0)) return &algorithms[i];
+    op_error(g, n, NULL, "attribute size is neither 2 nor 4");
+    return NULL;
+}
+
+static int point_count(const algorithm *a) {
+    return a->in * a->in;
+}
+
+/* u = G w, in doubles: the polynomial of the weights at each point, over the product of its
+ * distances from the others. */
+static void transform_weights(loop_kernel *k, const algorithm *a, const loop_expr *w,
+                              loop_expr *u) {
+    const double *points = a->points;
+    int finite = a->in - 1;
+    for (int i = 0; i < finite; i++) {
+        double factor = 1;
+        for (int j = 0; j < finite; j++)
+            if (j != i) factor /= points[i] - points[j];
+        u[i] = loop_mul(k, loop_const(k, DTYPE_F64, factor), w[0]);
+        for (int j = 1; j < KERNEL && points[i] != 0; j++) {
+            factor *= points[i];
+            u[i] = loop_add(k, u[i], loop_mul(k, loop_const(k, DTYPE_F64, factor), w[j]));
+        }
+    }
+    u[finite] = w[KERNEL - 1];
+}
 
 /* ---- the grid of tiles ---- */
 
 typedef struct {
+    const algorithm *a;
     int64_t pads[4]; /* of the input: top, left, bottom, right */
     int64_t tiles;   /* a block */
     dim images;
@@ -29,10 +130,12 @@ static bool read_grid(graph *g, node_id n, const dim *y, grid *r) {
     r->tiles = node_attr_int(graph_node(g, n), "tiles", 0);
     if (r->tiles < 1 || r->tiles > MOST_TILES)
         return op_error(g, n, NULL, "attribute tiles is not in 1 to %d", MOST_TILES);
+    r->a = find_algorithm(g, n);
+    if (!r->a) return false;
     r->images = y[0];
     for (int i = 0; i < 2; i++) r->out[i] = y[2 + i];
-    r->down = dim_ceildiv(t, r->out[0], dim_const(t, OUT));
-    r->across = dim_ceildiv(t, r->out[1], dim_const(t, OUT));
+    r->down = dim_ceildiv(t, r->out[0], dim_const(t, r->a->out));
+    r->across = dim_ceildiv(t, r->out[1], dim_const(t, r->a->out));
     r->total = dim_mul(t, r->images, dim_mul(t, r->down, r->across));
     r->blocks = dim_ceildiv(t, r->total, dim_const(t, r->tiles));
     return true;
@@ -64,7 +167,8 @@ typedef struct {
 
 static place place_tile(lower *l, const grid *r, loop_expr tile) {
     loop_kernel *k = lower_kernel(l);
-    loop_expr across = loop_dim(k, r->across), down = loop_dim(k, r->down), size = loop_int(k, OUT);
+    loop_expr across = loop_dim(k, r->across), down = loop_dim(k, r->down),
+              size = loop_int(k, r->a->out);
     loop_expr line = loop_floordiv(k, tile, across);
     bool one = dim_equals_const(lower_graph(l)->dims, r->images, 1);
     return (place){one ? loop_int(k, 0) : loop_floordiv(k, line, down),
@@ -91,72 +195,13 @@ static loop_expr tile_number(lower *l, const grid *r, loop_expr block, loop_expr
     return always ? tile : loop_min(k, tile, loop_sub(k, total, loop_int(k, 1)));
 }
 
-/* ---- the transforms along one axis ---- */
-
-/* The polynomials of the algorithm are interpolated at 0, +-NEAR, +-FAR and infinity, where FAR is
- * 1 / NEAR. With the integers that are usual, 1 and 2, errors are over twice as large. */
-#define NEAR 0.70710678118654752440
-#define FAR  1.41421356237309504880
-
-static loop_expr times(loop_kernel *k, double factor, loop_expr a) {
-    return loop_mul(k, loop_const(k, DTYPE_F32, factor), a);
-}
-
-/* factor * a + b */
-static loop_expr plus_times(loop_kernel *k, double factor, loop_expr a, loop_expr b) {
-    return loop_make(k, LOOP_FMA, loop_const(k, DTYPE_F32, factor), a, b);
-}
-
-/* t = B^T d. */
-static void transform_input(loop_kernel *k, const loop_expr *d, loop_expr *t) {
-    loop_expr even_near = plus_times(k, -FAR * FAR, d[2], d[4]);
-    loop_expr even_far = plus_times(k, -NEAR * NEAR, d[2], d[4]);
-    loop_expr odd_near = plus_times(k, -FAR * FAR, d[1], d[3]);
-    loop_expr odd_far = plus_times(k, -NEAR * NEAR, d[1], d[3]);
-    t[0] = plus_times(k, -(NEAR * NEAR + FAR * FAR), d[2], loop_add(k, d[0], d[4]));
-    t[1] = plus_times(k, NEAR, odd_near, even_near);
-    t[2] = plus_times(k, -NEAR, odd_near, even_near);
-    t[3] = plus_times(k, FAR, odd_far, even_far);
-    t[4] = plus_times(k, -FAR, odd_far, even_far);
-    t[5] = plus_times(k, -(NEAR * NEAR + FAR * FAR), d[3], loop_add(k, d[1], d[5]));
-}
-
-/* y = A^T m. */
-static void transform_output(loop_kernel *k, const loop_expr *m, loop_expr *y) {
-    loop_expr sum_near = loop_add(k, m[1], m[2]), less_near = loop_sub(k, m[1], m[2]);
-    loop_expr sum_far = loop_add(k, m[3], m[4]), less_far = loop_sub(k, m[3], m[4]);
-    y[0] = loop_add(k, loop_add(k, m[0], sum_near), sum_far);
-    y[1] = plus_times(k, FAR, less_far, times(k, NEAR, less_near));
-    y[2] = plus_times(k, FAR * FAR, sum_far, times(k, NEAR * NEAR, sum_near));
-    y[3] = plus_times(k, FAR * FAR * FAR, less_far,
-                      plus_times(k, NEAR * NEAR * NEAR, less_near, m[5]));
-}
-
-/* u = G w, in doubles: the polynomial of the weights at each point, over the product of its
- * distances from the others. */
-static void transform_weights(loop_kernel *k, const loop_expr *w, loop_expr *u) {
-    static const double points[] = {0, NEAR, -NEAR, FAR, -FAR};
-    enum { FINITE = IN - 1 };
-    for (int i = 0; i < FINITE; i++) {
-        double factor = 1;
-        for (int j = 0; j < FINITE; j++)
-            if (j != i) factor /= points[i] - points[j];
-        u[i] = loop_mul(k, loop_const(k, DTYPE_F64, factor), w[0]);
-        for (int j = 1; j < KERNEL && points[i] != 0; j++) {
-            factor *= points[i];
-            u[i] = loop_add(k, u[i], loop_mul(k, loop_const(k, DTYPE_F64, factor), w[j]));
-        }
-    }
-    u[FINITE] = w[KERNEL - 1];
-}
-
 /* The rows, then the columns of a square in registers. `fill` gives element (i, j) of the square
  * that goes in, `drain` takes that of what comes out. */
 typedef struct {
     lower *l;
     dtype type;
     int in, out;
-    void (*along)(loop_kernel *k, const loop_expr *from, loop_expr *to);
+    along_axis *along;
     loop_expr (*fill)(void *user, int i, int j);
     void (*drain)(void *user, int i, int j, loop_expr value);
     void *user;
@@ -167,7 +212,7 @@ static void transform_square(const square *s) {
     loop_kernel *k = lower_kernel(l);
     int64_t size = (int64_t)s->out * s->in;
     loop_buf half = lower_local(l, "half", s->type, LOOP_SPACE_TILE, 1, &size);
-    loop_expr from[IN], to[IN];
+    loop_expr from[MOST_IN], to[MOST_IN];
     for (int j = 0; j < s->in; j++) {
         for (int i = 0; i < s->in; i++) from[i] = s->fill(s->user, i, j);
         s->along(k, from, to);
@@ -189,18 +234,21 @@ static void transform_square(const square *s) {
 /* ---- weights ---- */
 
 static bool infer_weights(graph *g, node_id n) {
-    if (!kit_need(g, n, 0, 4, 4)) return false;
+    const algorithm *a = find_algorithm(g, n);
+    if (!a || !kit_need(g, n, 0, 4, 4)) return false;
     const type w = *kit_input(g, n, 0);
     for (int i = 2; i < 4; i++)
         if (!dim_equals_const(g->dims, w.dims[i], KERNEL))
             return op_error(g, n, NULL, "the window is not 3x3");
-    dim dims[] = {channel_blocks(g, w.dims[0]), kit_dim(g, POINTS), w.dims[1], kit_dim(g, LANES)};
+    dim dims[] = {channel_blocks(g, w.dims[0]), kit_dim(g, point_count(a)), w.dims[1],
+                  kit_dim(g, LANES)};
     op_set_type(g, n, 0, type_tensor(DTYPE_F32, 4, dims));
     return true;
 }
 
 typedef struct {
     lower *l;
+    const algorithm *a;
     value_id from, to;
     loop_expr block, input, lane;
 } weight_square;
@@ -216,36 +264,39 @@ static loop_expr read_weight(void *user, int i, int j) {
 static void write_weight(void *user, int i, int j, loop_expr value) {
     weight_square *s = user;
     loop_kernel *k = lower_kernel(s->l);
-    loop_expr at[] = {s->block, loop_int(k, i * IN + j), s->input, s->lane};
+    loop_expr at[] = {s->block, loop_int(k, i * s->a->in + j), s->input, s->lane};
     lower_write(s->l, s->to, at, loop_cast(k, DTYPE_F32, value));
 }
 
 /* The square of weights is smaller than that of the other transforms along both axes: its rows
- * become six, then its columns. */
+ * are transformed, then its columns. */
 static void nest_weights(lower *l, node_id n) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
-    weight_square s = {.l = l, .from = graph_input(g, n, 0), .to = graph_output(g, n, 0)};
+    weight_square s = {.l = l,
+                       .a = find_algorithm(g, n),
+                       .from = graph_input(g, n, 0),
+                       .to = graph_output(g, n, 0)};
     s.block = lower_begin(l, LOOP_INDEPENDENT, "b", lower_dim(l, s.to, 0));
     s.input = lower_begin(l, LOOP_INDEPENDENT, "c", lower_dim(l, s.to, 2));
     s.lane = lower_begin(l, LOOP_INDEPENDENT, "l", loop_int(k, LANES));
-    loop_expr half[IN][KERNEL], from[KERNEL], to[IN];
+    loop_expr half[MOST_IN][KERNEL], from[KERNEL], to[MOST_IN];
     for (int j = 0; j < KERNEL; j++) {
         for (int i = 0; i < KERNEL; i++) from[i] = read_weight(&s, i, j);
-        transform_weights(k, from, to);
-        for (int i = 0; i < IN; i++) half[i][j] = to[i];
+        transform_weights(k, s.a, from, to);
+        for (int i = 0; i < s.a->in; i++) half[i][j] = to[i];
     }
-    for (int i = 0; i < IN; i++) {
-        transform_weights(k, half[i], to);
-        for (int j = 0; j < IN; j++) write_weight(&s, i, j, to[j]);
+    for (int i = 0; i < s.a->in; i++) {
+        transform_weights(k, s.a, half[i], to);
+        for (int j = 0; j < s.a->in; j++) write_weight(&s, i, j, to[j]);
     }
     for (int i = 0; i < 3; i++) lower_end(l);
 }
 
 /* ---- data ---- */
 
-/* One convolution as it is lowered. Transformed data are a value of the graph, [blocks][36][C/16]
- * [tiles][16], or (v is 0) one block of them on the stack. */
+/* One convolution as it is lowered. Transformed data are a value of the graph,
+ * [blocks][points][C/16] [tiles][16], or (v is 0) one block of them on the stack. */
 typedef struct {
     lower *l;
     grid r;
@@ -256,7 +307,7 @@ typedef struct {
     /* what the loops at hand stand at */
     loop_expr block, input_block, t, lane;
     place from;
-    loop_buf products; /* [tile][vector][36][16] */
+    loop_buf products; /* [tile][vector][point][16] */
     loop_expr vector, channel;
 } winograd;
 
@@ -285,7 +336,7 @@ static loop_expr read_data(void *user, int i, int j) {
 
 static void write_data(void *user, int i, int j, loop_expr value) {
     winograd *c = user;
-    store_data(c, loop_int(lower_kernel(c->l), i * IN + j), value);
+    store_data(c, loop_int(lower_kernel(c->l), i * c->r.a->in + j), value);
 }
 
 /* Transforms one block of tiles of 16 channels. */
@@ -296,7 +347,8 @@ static void transform_block(winograd *c) {
     loop_expr exists, tile = tile_number(l, &c->r, c->block, c->t, &exists);
     c->from = place_tile(l, &c->r, tile);
     c->lane = lower_begin_lanes(l, c->x, 1, c->input_block);
-    square s = {l, DTYPE_F32, IN, IN, transform_input, read_data, write_data, c};
+    const algorithm *a = c->r.a;
+    square s = {l, DTYPE_F32, a->in, a->in, a->input, read_data, write_data, c};
     transform_square(&s);
     lower_end(l);
     lower_end(l);
@@ -307,8 +359,8 @@ static bool infer_input(graph *g, node_id n) {
     if (!kit_need(g, n, 0, 4, 4)) return false;
     const type x = *kit_input(g, n, 0);
     if (!read_input_grid(g, n, &x, &r)) return false;
-    dim dims[] = {r.blocks, kit_dim(g, POINTS), channel_blocks(g, x.dims[1]), kit_dim(g, r.tiles),
-                  kit_dim(g, LANES)};
+    dim dims[] = {r.blocks, kit_dim(g, point_count(r.a)), channel_blocks(g, x.dims[1]),
+                  kit_dim(g, r.tiles), kit_dim(g, LANES)};
     op_set_type(g, n, 0, type_tensor(DTYPE_F32, 5, dims));
     return true;
 }
@@ -330,12 +382,12 @@ static void nest_input(lower *l, node_id n) {
 
 /* ---- products ---- */
 
-/* Sums over the input channels, [tiles][vectors][36][16]. */
+/* Sums over the input channels, [tiles][vectors][points][16]. */
 static void multiply_block(winograd *c, loop_expr group) {
     lower *l = c->l;
     loop_kernel *k = lower_kernel(l);
     loop_expr lanes = loop_int(k, LANES), vectors = loop_int(k, c->vectors);
-    loop_expr point = lower_begin(l, LOOP_SERIAL, "p", loop_int(k, POINTS));
+    loop_expr point = lower_begin(l, LOOP_SERIAL, "p", loop_int(k, point_count(c->r.a)));
     c->t = lower_begin(l, LOOP_INDEPENDENT, "t", loop_int(k, c->r.tiles));
     loop_expr vector = lower_begin(l, LOOP_INDEPENDENT, "v", vectors);
     loop_expr lane = lower_begin(l, LOOP_INDEPENDENT, "l", lanes);
@@ -361,7 +413,7 @@ static void multiply_block(winograd *c, loop_expr group) {
 
 static loop_expr read_product(void *user, int i, int j) {
     winograd *c = user;
-    loop_expr at[] = {c->t, c->vector, loop_int(lower_kernel(c->l), i * IN + j), c->lane};
+    loop_expr at[] = {c->t, c->vector, loop_int(lower_kernel(c->l), i * c->r.a->in + j), c->lane};
     return lower_value(c->l, c->products, at);
 }
 
@@ -396,7 +448,8 @@ static void finish_block(winograd *c, loop_expr group) {
     loop_expr first = loop_add(k, loop_mul(k, group, loop_int(k, c->vectors)), c->vector);
     c->lane = lower_begin_lanes(l, c->y, 1, first);
     c->channel = loop_add(k, loop_mul(k, first, loop_int(k, LANES)), c->lane);
-    square s = {l, DTYPE_F32, IN, OUT, transform_output, read_product, write_result, c};
+    const algorithm *a = c->r.a;
+    square s = {l, DTYPE_F32, a->in, a->out, a->output, read_product, write_result, c};
     transform_square(&s);
     lower_end(l);
     lower_end(l);
@@ -411,7 +464,9 @@ static bool check_operands(graph *g, node_id n, dim inputs, dim outputs) {
     int64_t vectors = node_attr_int(graph_node(g, n), "vectors", 0), blocks;
     if (!dim_is_const(g->dims, w.dims[0], &blocks) || vectors < 1 || blocks % vectors)
         return op_error(g, n, NULL, "attribute vectors does not divide the output channels");
-    if (!dim_equals_const(g->dims, w.dims[1], POINTS) ||
+    const algorithm *a = find_algorithm(g, n);
+    if (!a) return false;
+    if (!dim_equals_const(g->dims, w.dims[1], point_count(a)) ||
         !dim_equals_const(g->dims, w.dims[3], LANES))
         return op_error(g, n, NULL, "the weights are not transformed");
     return kit_agree(g, n, w.dims[0], channel_blocks(g, outputs), "output channels") &&
@@ -456,7 +511,8 @@ static winograd begin_products(lower *l, node_id n) {
         results = type_elements(g->dims, lower_type(l, c.y));
     lower_kernel(l)->work =
         dim_mul(g->dims, kit_dim(g, 2 * KERNEL * KERNEL), dim_mul(g->dims, inputs, results));
-    int64_t extents[] = {node_attr_int(graph_node(g, n), "tiles", 1), c.vectors, POINTS, LANES};
+    int64_t extents[] = {node_attr_int(graph_node(g, n), "tiles", 1), c.vectors,
+                         point_count(find_algorithm(g, n)), LANES};
     c.products = lower_local(l, "products", DTYPE_F32, LOOP_SPACE_STACK, 4, extents);
     return c;
 }
@@ -490,7 +546,7 @@ static void nest_winograd(lower *l, node_id n) {
     bool ok = read_input_grid(g, n, lower_type(l, c.x), &c.r);
     assert(ok), (void)ok;
     dim parts = channel_blocks(g, lower_type(l, c.x)->dims[1]);
-    int64_t extents[] = {POINTS, dim_value(g->dims, parts), c.r.tiles, LANES};
+    int64_t extents[] = {point_count(c.r.a), dim_value(g->dims, parts), c.r.tiles, LANES};
     c.local = lower_local(l, "data", DTYPE_F32, LOOP_SPACE_STACK, 4, extents);
     c.block = lower_begin(l, LOOP_PARALLEL, "p", loop_dim(k, c.r.blocks));
     c.input_block = lower_begin(l, LOOP_SERIAL, "b", loop_dim(k, parts));

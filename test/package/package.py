@@ -125,7 +125,7 @@ def test_calls(p):
 def test_cmake_package(p):
     app = f"{p.folder}/app"
     fashion = p.compile("fashion", "--dim", "batch=1")
-    run(["cmake", "-S", p.example, "-B", app, f"-DCMAKE_PREFIX_PATH={fashion}"])
+    run(["cmake", "-G", "Ninja", "-S", p.example, "-B", app, f"-DCMAKE_PREFIX_PATH={fashion}"])
     run(["cmake", "--build", app])
     pictures = [f"{p.example}/images/{name}.pgm" for name in ("sandal", "bag", "trouser")]
     output = run([f"{app}/fashion_demo", *pictures])

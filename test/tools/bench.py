@@ -21,7 +21,7 @@ def check_report(report):
     assert any(row["node"] == "/c/Conv" and row["flops"] > 0 for row in layers), layers
     for row in layers:
         # Several times the measured peak would be a wrong count of operations.
-        assert row["us"] >= 0 and row["bytes"] > 0 and 0 <= row["share_of_peak"] < 4, row
+        assert row["us"] >= row["min_us"] >= 0 and row["bytes"] > 0 and 0 <= row["share_of_peak"] < 4, row
     for box in report["arena"]:
         assert 0 <= box["offset"] and box["offset"] + box["bytes"] <= report["arena_bytes"], box
         assert 0 <= box["first"] <= box["last"], box

@@ -38,6 +38,9 @@ def main(onnxcc):
         ("one_side", (1, 64, 15, 17), 32, (2, 0, 0, 1)),
         ("few_tiles", (1, 96, 7, 7), 64, (1, 1, 1, 1)),
         ("many_channels", (1, 144, 14, 14), 80, (1, 1, 1, 1)),
+        # weights large enough for tiles of 2x2
+        ("small_tiles", (1, 512, 7, 7), 512, (1, 1, 1, 1)),
+        ("small_tiles_odd", (1, 400, 6, 7), 640, (1, 0, 2, 1)),
     ]:
         data, w = numbers(*x), conv(x[1], outputs)
         expected = [convolution(data, w, pads).astype(np.float32)]

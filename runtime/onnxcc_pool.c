@@ -1,17 +1,28 @@
-/* onnxcc_pool.c: a pool of threads for onnxcc_context.parallel_for. Work is split statically, so
- * results do not depend on timing. Workers spin for some 20 microseconds behind a job, since the
- * next one of the same call follows soon, and sleep after that: an idle pool costs nothing. */
+/* onnxcc_pool.c: a pool of threads for onnxcc_context.parallel_for. A job is cut into units, every
+ * thread has a run of them, takes them from the front, and then helps the others from the back: a
+ * thread that the machine keeps from running holds up one unit, not half of the job. An iteration
+ * computes the same on every thread, so results do not depend on who ran it. Workers spin for some
+ * 20 microseconds behind a job, since the next one of the same call follows soon, and sleep after
+ * that: an idle pool costs nothing. */
 #include "onnxcc_runtime.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { SPINS = 2000, CACHE_LINE = 64 };
+enum { SPINS = 2000, CACHE_LINE = 64, UNITS = 8 /* a thread */ };
+
+/* The units [begin, end) that a thread has still to run, in one word: begin + (end << 32). Taking
+ * one is a compare-and-swap. Where that succeeds, the job is under way, whatever job the thread had
+ * in mind, and cannot end before the unit does. */
+typedef struct {
+    _Alignas(CACHE_LINE) atomic_uint_least64_t units;
+} share;
 
 typedef struct {
+    /* the job: written before its shares are, read by who took a unit */
     onnxcc_task task;
     const int64_t *frame;
-    int64_t count;
+    int64_t count, units;
     int threads;
     pthread_t handles[ONNXCC_POOL_MAX_THREADS];
     pthread_mutex_t lock;
@@ -20,8 +31,9 @@ typedef struct {
     _Alignas(CACHE_LINE) atomic_uint generation; /* number of the newest job */
     atomic_int sleepers;
     atomic_int stop;
-    _Alignas(CACHE_LINE) atomic_int remaining; /* workers that have not finished the job */
+    _Alignas(CACHE_LINE) atomic_int remaining; /* units that have not been run to their end */
     atomic_int started;                        /* workers that know their number */
+    share shares[ONNXCC_POOL_MAX_THREADS];
 } pool;
 
 _Static_assert(sizeof(pool) + CACHE_LINE <= sizeof(onnxcc_pool), "the opaque pool is large enough");
@@ -38,12 +50,38 @@ static void pause_briefly(void) {
 #endif
 }
 
-static void run_part(const pool *p, int part) {
-    /* Parts differ by one iteration at most; no product that a large count could overflow. */
-    int64_t whole = p->count / p->threads, rest = p->count % p->threads;
-    int64_t begin = whole * part + (part < rest ? part : rest);
-    int64_t end = begin + whole + (part < rest);
-    if (begin < end) p->task(p->frame, begin, end);
+/* Where part `part` of `parts` begins: they differ by one at most, and no product could overflow.
+ */
+static int64_t begin_of(int64_t count, int64_t parts, int64_t part) {
+    int64_t rest = count % parts;
+    return count / parts * part + (part < rest ? part : rest);
+}
+
+/* Takes a unit of a share, its first or its last one; -1 if there is none. */
+static int64_t take_unit(share *s, int last) {
+    uint64_t seen = atomic_load_explicit(&s->units, memory_order_relaxed), left;
+    uint64_t begin, end;
+    do {
+        begin = seen & UINT32_MAX;
+        end = seen >> 32;
+        if (begin == end) return -1;
+        left = last ? begin | (end - 1) << 32 : (begin + 1) | end << 32;
+    } while (!atomic_compare_exchange_weak(&s->units, &seen, left));
+    return (int64_t)(last ? end - 1 : begin);
+}
+
+static void run_share(pool *p, int owner, int last) {
+    for (int64_t unit; (unit = take_unit(&p->shares[owner], last)) >= 0;) {
+        p->task(p->frame, begin_of(p->count, p->units, unit),
+                begin_of(p->count, p->units, unit + 1));
+        atomic_fetch_sub_explicit(&p->remaining, 1, memory_order_release);
+    }
+}
+
+/* Runs the thread's own units, then those that others have not come to. */
+static void run_units(pool *p, int thread) {
+    run_share(p, thread, 0);
+    for (int i = 1; i < p->threads; i++) run_share(p, (thread + i) % p->threads, 1);
 }
 
 /* Returns when there is a job newer than `seen`. */
@@ -61,12 +99,11 @@ static void wait_for_job(pool *p, unsigned seen) {
 
 static void *work(void *argument) {
     pool *p = argument;
-    int part = atomic_fetch_add(&p->started, 1) + 1;
+    int thread = atomic_fetch_add(&p->started, 1) + 1;
     for (unsigned seen = 0;; seen++) {
         wait_for_job(p, seen);
         if (atomic_load(&p->stop)) return NULL;
-        run_part(p, part);
-        atomic_fetch_sub_explicit(&p->remaining, 1, memory_order_release);
+        run_units(p, thread);
     }
 }
 
@@ -126,9 +163,15 @@ void onnxcc_pool_parallel_for(void *memory, onnxcc_task task, const int64_t *fra
     p->task = task;
     p->frame = frame;
     p->count = count;
-    atomic_store(&p->remaining, p->threads - 1);
+    p->units = count < UNITS * p->threads ? count : UNITS * p->threads;
+    atomic_store_explicit(&p->remaining, (int)p->units, memory_order_relaxed);
+    for (int i = 0; i < p->threads; i++)
+        atomic_store_explicit(&p->shares[i].units,
+                              (uint64_t)begin_of(p->units, p->threads, i) |
+                                  (uint64_t)begin_of(p->units, p->threads, i + 1) << 32,
+                              memory_order_release);
     publish(p);
-    run_part(p, 0);
+    run_units(p, 0);
     while (atomic_load_explicit(&p->remaining, memory_order_acquire)) pause_briefly();
     atomic_flag_clear(&p->busy);
 }

@@ -4,6 +4,7 @@
 #include "test/unit.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -49,18 +50,39 @@ static void test_counts(void) {
 
 /* The parts of a job with more iterations than products of 64 bits allow. */
 static void add_part(const int64_t *frame, int64_t begin, int64_t end) {
-    int64_t *sums = (int64_t *)(uintptr_t)frame[1];
-    sums[begin == 0] += end - begin; /* two threads: one part begins at 0, the other does not */
+    atomic_llong *sum = (atomic_llong *)(uintptr_t)frame[1];
+    atomic_fetch_add(sum, end - begin);
 }
 
 static void test_huge_count(void) {
     onnxcc_pool pool;
     CHECK(onnxcc_pool_create(&pool, 2) == 0);
-    int64_t sums[2] = {0}, frame[] = {0, (int64_t)(uintptr_t)sums};
+    atomic_llong sum = 0;
+    int64_t frame[] = {0, (int64_t)(uintptr_t)&sum};
     onnxcc_pool_parallel_for(&pool, add_part, frame, INT64_MAX);
-    CHECK(sums[0] == INT64_MAX / 2);
-    CHECK(sums[1] == INT64_MAX / 2 + 1);
+    CHECK(sum == INT64_MAX);
     onnxcc_pool_destroy(&pool);
+}
+
+/* Iteration 0 ends when all the others have: they must not wait for the thread that runs it. */
+static void wait_for_others(const int64_t *frame, int64_t begin, int64_t end) {
+    enum { PATIENCE_MS = 20000 };
+    atomic_llong *done = (atomic_llong *)(uintptr_t)frame[1];
+    for (int i = 0; begin == 0 && *done < frame[2] - 1 && i < PATIENCE_MS; i++) sleep_ms(1);
+    if (begin == 0 && *done < frame[2] - 1) abort();
+    atomic_fetch_add(done, end - begin);
+}
+
+static void test_held_up(void) {
+    for (int threads = 2; threads <= 4; threads++) {
+        onnxcc_pool pool;
+        CHECK(onnxcc_pool_create(&pool, threads) == 0);
+        atomic_llong done = 0;
+        int64_t frame[] = {0, (int64_t)(uintptr_t)&done, 8};
+        onnxcc_pool_parallel_for(&pool, wait_for_others, frame, frame[2]);
+        CHECK(done == frame[2]);
+        onnxcc_pool_destroy(&pool);
+    }
 }
 
 static void test_bad_thread_counts(void) {
@@ -153,6 +175,7 @@ static void test_status_names(void) {
 int main(void) {
     RUN(test_counts);
     RUN(test_huge_count);
+    RUN(test_held_up);
     RUN(test_bad_thread_counts);
     RUN(test_any_address);
     RUN(test_sleep_and_wake);

@@ -14,13 +14,15 @@ static bool infer_image_decoder(graph *g, node_id n) {
     return kit_agree(g, n, y.dims[2], kit_dim(g, gray ? 1 : 3), "channels");
 }
 
-/* Rows of a PNG before their filters are undone: up to 8 bytes a pixel, and a byte a row and pass.
- */
+/* A PNG has up to 8 bytes a pixel before its filters are undone. JPEG 2000 has 12, and what says
+ * how its blocks are coded; the constants are for small images. */
 static dim scratch_image_decoder(graph *g, node_id n) {
     const type y = *graph_type(g, graph_output(g, n, 0));
     dim_table *d = g->dims;
-    dim width = dim_add(d, y.dims[1], kit_dim(g, 8)), height = dim_add(d, y.dims[0], kit_dim(g, 8));
-    return dim_mul(d, kit_dim(g, 8), dim_mul(d, width, height));
+    dim width = dim_add(d, y.dims[1], kit_dim(g, 64)),
+        height = dim_add(d, y.dims[0], kit_dim(g, 64));
+    dim pixels = dim_mul(d, kit_dim(g, 16), dim_mul(d, width, height));
+    return dim_add(d, pixels, kit_dim(g, 1 << 17));
 }
 
 const op_def ops_image[] = {

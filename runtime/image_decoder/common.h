@@ -17,7 +17,7 @@ typedef struct {
     int64_t width, height;
     int format;
     uint8_t *scratch;
-    int64_t scratch_bytes;
+    int64_t scratch_bytes, taken; /* of the scratch: all, and what image_take gave away */
 } image_job;
 
 /* ---- bytes and pixels ---- */
@@ -48,6 +48,30 @@ static void image_put(const image_job *j, int64_t x, int64_t y, int r, int g, in
     j->out[3 * at] = (uint8_t)(j->format == IMAGE_RGB ? r : b);
     j->out[3 * at + 1] = (uint8_t)g;
     j->out[3 * at + 2] = (uint8_t)(j->format == IMAGE_RGB ? b : r);
+}
+
+static int image_clamp(int v) {
+    return v < 0 ? 0 : v > 255 ? 255 : v;
+}
+
+/* Luminance and the differences of blue and red, as JFIF has them. */
+static void image_put_ycc(const image_job *j, int64_t x, int64_t y, int light, int blue, int red) {
+    blue -= 128;
+    red -= 128; /* 16 bits behind the point */
+    int r = light + ((91881 * red + 32768) >> 16);
+    int g = light + ((-22554 * blue - 46802 * red + 32768) >> 16);
+    int b = light + ((116130 * blue + 32768) >> 16);
+    image_put(j, x, y, image_clamp(r), image_clamp(g), image_clamp(b));
+}
+
+/* Zeroed memory of the scratch; NULL if there is not enough. Who sets `taken` back gives it back.
+ */
+static void *image_take(image_job *j, int64_t count, int64_t size) {
+    int64_t start = (j->taken + 15) / 16 * 16;
+    if (count < 0 || start > j->scratch_bytes || count > (j->scratch_bytes - start) / size)
+        return NULL;
+    j->taken = start + count * size;
+    return memset(j->scratch + start, 0, (size_t)(count * size));
 }
 
 static int image_fits(const image_job *j, int64_t width, int64_t height) {

@@ -102,10 +102,6 @@ static void image_cosine(const int64_t *in, int step, int64_t *out, int out_step
     out[4 * out_step] = (e3 - o0 + round) >> down;
 }
 
-static int image_clamp(int v) {
-    return v < 0 ? 0 : v > 255 ? 255 : v;
-}
-
 static void image_jpeg_block(const int64_t *coefficients, uint8_t *to, int64_t stride) {
     int64_t half[64], row[8];
     for (int i = 0; i < 8; i++) image_cosine(coefficients + i, 8, half + i, 8, 11);
@@ -282,11 +278,7 @@ static void image_jpeg_pixels(const image_jpeg *p) {
                 image_put(j, x, y, v[0], v[1], v[2]);
                 continue;
             }
-            int blue = v[1] - 128, red = v[2] - 128; /* 16 bits behind the point */
-            int r = v[0] + ((91881 * red + 32768) >> 16);
-            int g = v[0] + ((-22554 * blue - 46802 * red + 32768) >> 16);
-            int b = v[0] + ((116130 * blue + 32768) >> 16);
-            image_put(j, x, y, image_clamp(r), image_clamp(g), image_clamp(b));
+            image_put_ycc(j, x, y, v[0], v[1], v[2]);
         }
 }
 

@@ -1,0 +1,88 @@
+"""make_images.py OUT: image files made by Pillow, and the pixels that it decodes from them, for test_images.c.
+
+OUT/LIST has a line a file: its name, width, height and channels; NAME holds the file and NAME.pixels what it shows.
+"""
+import base64
+import io
+import os
+import struct
+import sys
+
+import numpy as np
+from PIL import Image
+
+from jp2_files import FILES
+
+RNG = np.random.default_rng(11)
+
+
+def picture(width, height):
+    """Waves, some noise and a flat rectangle: what transforms and predictions both have work with."""
+    y, x = np.mgrid[0:height, 0:width]
+    a = np.stack([127 + 100 * np.sin(x / 7 + i) * np.cos(y / (5 + i)) for i in range(3)], -1)
+    a += RNG.normal(0, 8, a.shape)
+    a[height // 3 : height // 2, width // 4 : width // 2] = RNG.integers(0, 255, 3)
+    return Image.fromarray(a.clip(0, 255).astype(np.uint8))
+
+
+def encode(image, kind, **options):
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def box(kind, data):
+    return struct.pack(">I", 8 + len(data)) + kind + data
+
+
+def with_palette(image):
+    """A JP2 file of indices and a palette: boxes that Pillow reads but does not write."""
+    colours = image.quantize(40)
+    file = encode(Image.fromarray(np.array(colours)), "JPEG2000")
+    head = file.index(b"jp2h") - 4
+    end = head + struct.unpack(">I", file[head : head + 4])[0]
+    palette = box(b"pclr", struct.pack(">H4B", 40, 3, 7, 7, 7) + bytes(colours.getpalette()[:120]))
+    columns = box(b"cmap", bytes([0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 2]))
+    boxes = file[head + 8 : end].replace(struct.pack(">I", 17), struct.pack(">I", 16))  # not gray: sRGB
+    return file[:head] + box(b"jp2h", boxes + palette + columns) + file[end:]
+
+
+def jpeg_2000():
+    """JPEG 2000: both transforms, every order of packets, layers, tiles, blocks of all sizes."""
+    for width, height in ((1, 1), (2, 1), (1, 3), (5, 7), (33, 17), (64, 64), (101, 75)):
+        image = picture(width, height)
+        yield f"reversible_{width}_{height}", encode(image, "JPEG2000")
+        yield f"irreversible_{width}_{height}", encode(image, "JPEG2000", irreversible=True, quality_layers=[4])
+    image = picture(61, 45)
+    layers = {"quality_layers": [40, 10, 0], "precinct_size": (32, 32), "codeblock_size": (8, 8)}
+    tiles = {"tile_size": (40, 24), "offset": (5, 3), "tile_offset": (2, 1), "num_resolutions": 3, "irreversible": True}
+    for order in ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL"):
+        yield f"layers_{order}", encode(image, "JPEG2000", progression=order, **layers)
+        yield f"tiles_{order}", encode(image, "JPEG2000", progression=order, quality_layers=[20, 5], **tiles)
+    for mode in ("L", "LA", "RGBA", "YCbCr"):
+        yield f"mode_{mode}", encode(image.convert(mode), "JPEG2000")
+    yield "apart", encode(image, "JPEG2000", mct=0, signed=True, no_jp2=True, num_resolutions=1)
+    yield "palette", with_palette(image)
+    yield "small_blocks", encode(image, "JPEG2000", codeblock_size=(4, 4))
+    yield "flat_blocks", encode(image, "JPEG2000", codeblock_size=(1024, 4), plt=True)
+    for name, text in FILES.items():  # what Pillow does not write
+        yield name, base64.b64decode(text)
+
+
+def main(out):
+    os.makedirs(out, exist_ok=True)
+    lines = []
+    for family in (jpeg_2000,):
+        for name, data in family():
+            pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+            name = f"{family.__name__}_{name}"
+            lines.append(f"{name} {pixels.shape[1]} {pixels.shape[0]}\n")
+            for path, content in ((name, data), (f"{name}.pixels", pixels.tobytes())):
+                with open(f"{out}/{path}", "wb") as f:
+                    f.write(content)
+    with open(f"{out}/LIST", "w") as f:
+        f.writelines(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -212,8 +212,10 @@ static bool keeps_channels(layouter *l, const node *n) {
     return axes && count;
 }
 
-/* Concatenation of whole blocks of channels, or along another axis, keeps the layout. */
+/* Concatenation keeps the layout along another axis than that of channels, and along that one where
+ * whole vectors, if short ones, go from block to block. */
 static bool concat_keeps(layouter *l, const node *n) {
+    enum { SHORTEST_VECTOR = 4 };
     if (!named(n, "", "Concat")) return false;
     int64_t axis = node_attr_int(n, "axis", 0);
     int rank = graph_type(l->g, n->outputs[0])->rank;
@@ -222,7 +224,7 @@ static bool concat_keeps(layouter *l, const node *n) {
     for (uint32_t i = 0; i < n->input_count; i++) {
         const type *x = graph_type(l->g, n->inputs[i]);
         if (!is_blocked(x) || x->layout->block_axis != 1) return false;
-        if (axis == 1 && constant_dim(l->g, x, 1) % l->block) return false;
+        if (axis == 1 && (rank < 3 || constant_dim(l->g, x, 1) % SHORTEST_VECTOR)) return false;
     }
     return true;
 }

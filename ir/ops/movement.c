@@ -432,12 +432,9 @@ static bool infer_concat(graph *g, node_id n) {
 
 /* One input behind the other: each is copied by loops of its own, so that none needs a choice per
  * element. */
-static void nest_concat(lower *l, node_id n) {
+static void join_plain(lower *l, node_id n, int axis) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
-    value_id y = graph_output(g, n, 0);
-    int64_t axis = node_attr_int(graph_node(g, n), "axis", 0);
-    if (axis < 0) axis += lower_type(l, y)->rank;
     loop_expr start = loop_int(k, 0);
     for (uint32_t i = 0; i < graph_node(g, n)->input_count; i++) {
         value_id x = graph_input(g, n, i);
@@ -445,10 +442,62 @@ static void nest_concat(lower *l, node_id n) {
         lower_loops(l, x, index);
         memcpy(to, index, sizeof to);
         to[axis] = loop_add(k, start, index[axis]);
-        lower_write(l, y, to, lower_read(l, x, index));
+        lower_write(l, graph_output(g, n, 0), to, lower_read(l, x, index));
         lower_end_loops(l);
-        start = loop_add(k, start, lower_dim(l, x, (int)axis));
+        start = loop_add(k, start, lower_dim(l, x, axis));
     }
+}
+
+/* How many channels are copied together where they are blocked: as many as divide the channels of
+ * every input, so that they stay within one block on both sides. */
+static int64_t channels_together(lower *l, node_id n) {
+    graph *g = lower_graph(l);
+    int64_t together = lower_type(l, graph_output(g, n, 0))->layout->block, channels;
+    for (uint32_t i = 0; i < graph_node(g, n)->input_count; i++) {
+        bool known = dim_is_const(g->dims, lower_type(l, graph_input(g, n, i))->dims[1], &channels);
+        assert(known), (void)known;
+        while (channels % together) together /= 2;
+    }
+    return together;
+}
+
+/* Blocked channels, [n][c/16][h][...][16]: rows are shared among threads, and hold those of every
+ * input. */
+static void join_channels(lower *l, node_id n) {
+    graph *g = lower_graph(l);
+    loop_kernel *k = lower_kernel(l);
+    value_id y = graph_output(g, n, 0);
+    int rank = lower_type(l, y)->rank;
+    loop_expr together = loop_int(k, channels_together(l, n)), rows = lower_dim(l, y, 2);
+    loop_expr p = lower_begin(l, LOOP_PARALLEL, "p", loop_mul(k, lower_dim(l, y, 0), rows));
+    loop_expr start = loop_int(k, 0);
+    for (uint32_t i = 0; i < graph_node(g, n)->input_count; i++) {
+        value_id x = graph_input(g, n, i);
+        loop_expr index[TENSOR_MAX_RANK] = {loop_floordiv(k, p, rows), 0, loop_mod(k, p, rows)};
+        loop_expr parts = loop_floordiv(k, lower_dim(l, x, 1), together);
+        loop_expr part = lower_begin(l, LOOP_INDEPENDENT, "b", parts);
+        for (int j = 3; j < rank; j++)
+            index[j] = lower_begin(l, LOOP_INDEPENDENT, "i", lower_dim(l, y, j));
+        loop_expr lane = lower_begin(l, LOOP_INDEPENDENT, "l", together);
+        index[1] = loop_add(k, loop_mul(k, part, together), lane);
+        loop_expr to[TENSOR_MAX_RANK];
+        memcpy(to, index, sizeof to);
+        to[1] = loop_add(k, start, index[1]);
+        lower_write(l, y, to, lower_read(l, x, index));
+        for (int j = 1; j < rank; j++) lower_end(l);
+        start = loop_add(k, start, lower_dim(l, x, 1));
+    }
+    lower_end(l);
+}
+
+static void nest_concat(lower *l, node_id n) {
+    const type *y = lower_type(l, graph_output(lower_graph(l), n, 0));
+    int64_t axis = node_attr_int(graph_node(lower_graph(l), n), "axis", 0);
+    if (axis < 0) axis += y->rank;
+    if (axis == 1 && y->rank > 2 && y->layout && y->layout->block_axis == 1)
+        join_channels(l, n);
+    else
+        join_plain(l, n, (int)axis);
 }
 
 /* ---- DepthToSpace, SpaceToDepth ---- */

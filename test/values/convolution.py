@@ -1,5 +1,5 @@
 """convolution.py ONNXCC: chains of convolutions, whose layouts onnx's cases of single nodes do not reach: few results a
-pixel behind blocks of channels, transposed convolutions with windows of one stride and of two."""
+pixel behind blocks of channels, transposed convolutions with windows of one stride and of two, concatenations."""
 import sys
 
 import numpy as np
@@ -29,6 +29,20 @@ def main(onnxcc):
     ]:
         nodes = [first, last, node("Sigmoid", ["d"], ["y"])]
         constants["v"] = numbers(*weights) / 5
+        cases.add(name, nodes, {"x": x}, {"y": None}, constants)
+        cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
+    # Concatenations of channels whose blocks do not meet, and of those that no vector divides.
+    for name, channels in [("joined_blocks", (16, 32)), ("joined_halves", (24, 8, 24)), ("joined_fours", (20, 12, 4, 24)),
+                           ("joined_odd", (17, 24))]:
+        parts = [f"p{i}" for i in range(len(channels))]
+        constants = {f"w_{p}": numbers(c, 3, 3, 3) / 5 for p, c in zip(parts, channels)}
+        constants["v"] = numbers(24, sum(channels), 3, 3) / 20
+        nodes = [node("Conv", ["x", f"w_{p}"], [p], pads=[1] * 4) for p in parts]
+        nodes += [
+            node("Concat", parts, ["all"], axis=1),
+            node("Relu", ["all"], ["above"]),
+            node("Conv", ["above", "v"], ["y"], pads=[1] * 4),
+        ]
         cases.add(name, nodes, {"x": x}, {"y": None}, constants)
         cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
     return cases.run()

@@ -7,6 +7,7 @@
 #include "image_decoder/png.h"
 #include "image_decoder/pnm.h"
 #include "image_decoder/tiff.h"
+#include "image_decoder/webp.h"
 
 int onnxcc_rt_image_decoder(const onnxcc_call *call);
 
@@ -38,6 +39,7 @@ int onnxcc_rt_image_decoder(const onnxcc_call *call) {
     if (image_starts(&j, "\xff\xd8\xff", 3)) return image_jpeg_file(&j);
     if (image_starts(&j, "\0\0\0\fjP  ", 8) || image_starts(&j, "\xff\x4f\xff\x51", 4))
         return image_jp2_file(&j);
+    if (image_starts(&j, "RIFF", 4)) return image_webp(&j);
     if (image_starts(&j, "II*\0", 4) || image_starts(&j, "MM\0*", 4)) return image_tiff(&j);
     if (image_starts(&j, "P", 1) && image_byte(&j, 1) >= '1' && image_byte(&j, 1) <= '6')
         return image_pnm(&j);

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from jp2_files import FILES
+import image_files
 
 RNG = np.random.default_rng(11)
 
@@ -47,6 +47,12 @@ def with_palette(image):
     return file[:head] + box(b"jp2h", boxes + palette + columns) + file[end:]
 
 
+def others(files):
+    """What Pillow does not write."""
+    for name, text in files.items():
+        yield name, base64.b64decode(text)
+
+
 def jpeg_2000():
     """JPEG 2000: both transforms, every order of packets, layers, tiles, blocks of all sizes."""
     for width, height in ((1, 1), (2, 1), (1, 3), (5, 7), (33, 17), (64, 64), (101, 75)):
@@ -65,14 +71,29 @@ def jpeg_2000():
     yield "palette", with_palette(image)
     yield "small_blocks", encode(image, "JPEG2000", codeblock_size=(4, 4))
     yield "flat_blocks", encode(image, "JPEG2000", codeblock_size=(1024, 4), plt=True)
-    for name, text in FILES.items():  # what Pillow does not write
-        yield name, base64.b64decode(text)
+    yield from others(image_files.JPEG_2000)
+
+
+def webp():
+    """WebP, lossy: qualities, and sizes that are no multiples of a macroblock."""
+    for width, height in ((1, 1), (2, 1), (1, 3), (5, 7), (16, 16), (33, 17), (64, 48), (101, 75)):
+        image = picture(width, height)
+        for quality in (10, 95):
+            yield f"lossy_{quality}_{width}_{height}", encode(image, "WEBP", quality=quality)
+    image = picture(61, 45)
+    for method in (0, 2, 6):
+        yield f"method_{method}", encode(image, "WEBP", quality=40, method=method)
+    seen = image.convert("RGBA")
+    seen.putalpha(image.convert("L"))
+    yield "alpha", encode(seen, "WEBP", quality=60, exif=b"Exif\0\0odd", exact=True)
+    yield "gray", encode(image.convert("L"), "WEBP")
+    yield from others(image_files.WEBP)
 
 
 def main(out):
     os.makedirs(out, exist_ok=True)
     lines = []
-    for family in (jpeg_2000,):
+    for family in (jpeg_2000, webp):
         for name, data in family():
             pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
             name = f"{family.__name__}_{name}"

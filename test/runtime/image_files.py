@@ -1,6 +1,7 @@
-"""jp2_files.py: small files of JPEG 2000, written by opj_compress of OpenJPEG 2.5.0, with what Pillow does not write."""
+"""image_files.py: small files with what Pillow does not write: of JPEG 2000, by opj_compress of OpenJPEG 2.5.0, and of WebP, by
+cwebp of libwebp 1.2.4."""
 
-FILES = {
+JPEG_2000 = {
     "bypass_layers": """
         /0//UQAvAAAAAAAbAAAAFQAAAAAAAAAAAAAAGwAAABUAAAAAAAAAAAADBwEBBwEBBwEB/1IADAAAAAMBAgQEAQH/XAAKQEBISFBISFD/ZAAlAA
         FDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjD/kAAKAAAAAAYOAAH/k84wFQEA1xC6o7fsifOw0YAdvJiAgICAgICA/AUA16YIGH6q
@@ -157,4 +158,37 @@ FILES = {
         OD5xkH1BwORx4Omll8pORVxeTCzNUY0TyXE6d5YB/2151vm8HBEIWwyOcgrIdXk5kaPY+AwPkFQPkEQPnEAA80B7L4YVzjyLcW9b3SSZ9XqBPi
         RmXhfuQJgMPqD4PnFQPnFBssfTIpAM+6lf9rhZ//fyGVzqc0cInDNVoKrh6bnS/DKfNfgMHzjYfUFQPnEgvCRnuoDEV5WcVIz18hfPvyyOZLYq
         HvBIjWrzSa+bzf/9k=""",
+}
+
+WEBP = {
+    "simple_filter": """
+        UklGRqgBAABXRUJQVlA4IJwBAAByDQCdASo9AC0APxFwsFAsJiSisBgMBYAiCWwAnTKEegyGKz/iNwBKPYR9ZRs/lfHIeU8IfTWPs9DzO0QRrr
+        +oiASDRoyl4/AjUdt1IZRUlVMxWknZaJdF2vRxLs3cH7tmqijU8NXeciHc1OVhEeiTCxC41AD+yOkmMmKH5iaaRaRdSkYnqTWaUKKEy22kLIVa
+        thkiwzyNMF96KvXLNgJqK772M3sC5XfNiQV0buiPVCFYO4C20uGuFuv5CPbqI0gO5vIJYqL7B5yOQq2LHG/9oAt76IwsObtn13LGmKgnjXmIF2
+        wQTnnGA3vLMFrB9thPzr/QVtyKx+mjccn02VHc08YlhmD3e0b3W6ekYsh740LgQyBA2DbIEboPLeuNtSeLVOngIZZsBih6o65x1FgqLoipiqan
+        gKvFGG62Is60tNTCHNmSyuJOsq5dD7GQQ0PSfRAoaf6mDLfKolaxdjnhcv5ikjpLJiWbBBGUoQ17JsD2TfH/tndIuj7HEIx1HXREVB4eUbONuY
+        QERAGbdxLOAp9skXhvZe3YvwAA""",
+    "simple_sharp": """
+        UklGRhYBAABXRUJQVlA4IAoBAADSCQCdASo9AC0AP5W00F2/uDAoMBgMB/4yiWwAqSbxxWlpRnyEUs6Y1+/5xIhrmfBI1yjaKalNZGXw/aMsWk
+        fYOqhsRjXOuVvHFqMJdqhFGx9gC0z8yAAA/Oj4hiP72OVtIBMVYAGGM4afaV1VQ6BfaVuIdckZuu7XsN87Xc1vE9eqULcrKdl3M35GY5p2SzPh
+        23HpAHgoxLtsvfN7xsuAOLk97tgnetUf95b9KEV3LV+jiqE7I/KENYIycUdBxLEXC8+LtZsVwEN/PQASH2jmU+6igDjCHC1xs/JO8TYxDTTTxz
+        FzVuLNNzdmY3Dg9154m23UkFsG0OAJIJvZRUu+fy9Fig6n2ZGAAA==""",
+    "sharp_3": """
+        UklGRmoBAABXRUJQVlA4IF4BAADQCgCdASo9AC0APzmEuVO2rKikMBgMAtYnCWwAnTKEeuyLKOws+C4BKDj4Mssy49y5zvy+CmPxzYHGtXBJ6Q
+        xpZBkoHDEcBTGXm83qb8GVb9NT/ZvDRp1PFkED/nngAAD+tKK829NCO0fRoOZNXLQiphO3YlcsJy6Q04m2vLUF6/2Tx8vgNiiLREXATrc8NmKU
+        m3hxQIq10Cd6BpAgXdB+g/9J817EAM4wJiHlVj1/oLl++eeKjz8pFykaslgZHH2tiLc6GmEUmc1t/lXidLduqOegfSDKUEXCRY+SLhBbi1rZIR
+        htINKt7AHiG33WTI2DUbxWenl8HQ0xQwEpEbi3jC6Px7vbnHy5a9CFlPJIiWOUcIujkO8cThi0Ekq8gmjEnn3TZoLdVSn7XgIos62bqZYM3pgo
+        QxcrQ0mswHVSQo1YSjyuk5AYv1+FqK3BIfpH0YBw20IyL7cxr8AAAA==""",
+    "sharp_6": """
+        UklGRsoBAABXRUJQVlA4IL4BAACQCwCdASo9AC0AP728y0c/sqqhMBgMA/w3imwAnTMvgibVehd5nkhL2tIeUabicZmaLWiLQsE2FPNuUklWEY
+        ju4mkOAhkXSukA5xwocTznm4WkkAvIlUI+j0Dx5TIidbYuZl+TAAD+UuLxTlPqUc1S16q/nw/SoGiWf7mhE8szxLCMlpoBztPNXFqSQR+ypPeT
+        ONwFDqPz9yJY4LnePqwIENgQUJKxJaO6kW7JGb3MmgzP72oW04dd+4mikdtHKeK40mtNvM28ymN5EBDvx6oRtAxkn6oE6u6D2eUeALkpTTYXGJ
+        1GzhxXYmFTCRkidl1X2SAzFhWsM4SZYIj0g8OJILfEU+XmAZ09VbPhpQZ+H6GVj1R8+0aFMSw4dJXuV8AhPnPxFPTdfTXMTB1lUX2nPcIAsQDb
+        mnfmUW0Vz7+baR8b2WywdWW3XzIjBIuakhWSPCdPtQhrypv1Td0+iAjpeqHVhxJMlt/MkDoa/pib54OjKCG7YIOw9pylhm2OuAe84474fHl4yo
+        hJT7lvQN6o4RdE5EwXO1J/jJz2tn2gB0WShu5bYQEfX74lBiUP7pBiUq/a+c0+Xn6TrqgAAA==""",
+    "unfiltered": """
+        UklGRjoBAABXRUJQVlA4IC4BAAD0CgCdASo9AC0AP3GgxliDAYDAAALglsAJ0yr0AskWttsI64jc5TmcQVmdp9nlg9GnpnkjE3F5/jToF6s7yg
+        +8bE5/gTSya9uVqmyFPpiKK19fxXmj0BJhk+uY6x2NEAAA/Us+Mf6sB1HZC43GgAGh/Tx5yHQsd+dqRguU8gcYy37c4Do9Bm5RTHqTi48qElij
+        7hHKcI0A0vbm8B7tCE9KoW0hQxN5FQ4WR8zOhTbB2UePUk2FQZCtth8mdDxEHE+J6OVXl5PyIOBy+Ke6eybRtw2MRKURmg7cEdXIWDwdEXQUAX
+        IEJcaJitN790M6kHLTlAB979vhIbBaGC64HRaAZzBKUy9TE1qBsrGKa1KDog6tuB0krY6uDY0Vj/Y2xmI5lbMmnDEy0VEE96AAAA==""",
 }

@@ -4,6 +4,7 @@
 #define ONNXCC_RT_IMAGE_DECODER_WEBP_H
 
 #include "vp8.h"
+#include "vp8l_frame.h"
 
 enum { WEBP_VP8 = 0x56503820, WEBP_VP8L = 0x5650384C, WEBP_FRAME = 0x414E4D46 };
 
@@ -15,6 +16,7 @@ static int image_webp(image_job *j) {
                 end = start + image_little(j, at + 4, 4);
         if (end > all) break;
         if (kind == WEBP_VP8) return image_vp8_frame(j, start, end);
+        if (kind == WEBP_VP8L) return image_vp8l_frame(j, start, end);
         at = kind == WEBP_FRAME ? start + 16 : end + (end - start) % 2;
     }
     return ONNXCC_ERROR_UNSUPPORTED_VALUE;

@@ -90,10 +90,32 @@ def webp():
     yield from others(image_files.WEBP)
 
 
+def webp_lossless():
+    """All transforms, with palettes of every width, several groups of codes, and an animation's first frame."""
+    for width, height in ((1, 1), (2, 1), (1, 3), (5, 7), (33, 17), (101, 75)):
+        for method in (0, 6):
+            data = encode(picture(width, height), "WEBP", lossless=True, method=method, quality=100)
+            yield f"method_{method}_{width}_{height}", data
+    image = picture(61, 45)
+    for colours in (2, 4, 9, 17, 256):
+        yield f"colours_{colours}", encode(image.quantize(colours).convert("RGB"), "WEBP", lossless=True)
+    y, x = np.mgrid[0:60, 0:90]
+    slopes = np.stack([x, y, x + y], -1).astype(np.uint8)
+    mixed = np.concatenate([slopes, np.array(picture(90, 60)), np.array(picture(90, 60).quantize(20).convert("RGB"))])
+    yield "slopes", encode(Image.fromarray(slopes), "WEBP", lossless=True, method=6, quality=100)
+    yield "mixed", encode(Image.fromarray(mixed), "WEBP", lossless=True, method=6, quality=100)
+    yield "noise", encode(Image.fromarray(RNG.integers(0, 256, (40, 40, 3), np.uint8)), "WEBP", lossless=True)
+    yield "flat", encode(Image.new("RGB", (37, 23), (9, 200, 3)), "WEBP", lossless=True)
+    yield "frames", encode(image, "WEBP", lossless=True, save_all=True, append_images=[picture(61, 45)])
+    seen = image.convert("RGBA")
+    seen.putalpha(image.convert("L"))
+    yield "alpha", encode(seen, "WEBP", lossless=True, exact=True)
+
+
 def main(out):
     os.makedirs(out, exist_ok=True)
     lines = []
-    for family in (jpeg_2000, webp):
+    for family in (jpeg_2000, webp, webp_lossless):
         for name, data in family():
             pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
             name = f"{family.__name__}_{name}"

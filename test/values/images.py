@@ -1,4 +1,6 @@
-"""images.py ONNXCC: image files of the lossless formats, written here in every form that the decoder knows."""
+"""images.py ONNXCC: image files of the simple formats, written here in every form that the decoder knows, and one each of the
+formats that Pillow writes (test/runtime has the others)."""
+import io
 import struct
 import sys
 import zlib
@@ -6,6 +8,7 @@ import zlib
 import numpy as np
 from cases import Cases
 from onnx import helper
+from PIL import Image
 
 RNG = np.random.default_rng(7)
 H, W = 13, 21
@@ -147,6 +150,14 @@ def tiff(a, order, rows, packed=False):
     return out + struct.pack(f"{order}{2 * count}I", *offsets, *map(len, strips)) + b"".join(strips)
 
 
+def pillow_files():
+    image = Image.fromarray(samples(8, 3).astype(np.uint8))
+    for kind, options in (("JPEG2000", {}), ("WEBP", {"quality": 70}), ("WEBP", {"lossless": True})):
+        data = io.BytesIO()
+        image.save(data, kind, **options)
+        yield "_".join([kind.lower(), *options]), data.getvalue(), np.array(Image.open(data))
+
+
 def gray(a):
     r, g, b = (a[:, :, i].astype(int) for i in range(3))
     return ((r * 19595 + g * 38470 + b * 7471 + 32768) >> 16)[:, :, None]
@@ -155,7 +166,7 @@ def gray(a):
 def main(onnxcc):
     c = Cases(onnxcc)
     forms = {"RGB": lambda a: a, "BGR": lambda a: a[:, :, ::-1], "Grayscale": gray}
-    for i, (name, data, pixels) in enumerate([*png_files(), *other_files()]):
+    for i, (name, data, pixels) in enumerate([*png_files(), *other_files(), *pillow_files()]):
         form = list(forms)[i % 3]
         node = helper.make_node("ImageDecoder", ["x"], ["y"], pixel_format=form)
         c.add(name, [node], {"x": np.frombuffer(data, np.uint8)}, ["y"],

@@ -4,10 +4,6 @@
 
 #include <string.h>
 
-/* Results above this size that are over eight times what they are made of stay computations: a byte
- * made a word is four, transformed weights that fill their blocks in part are up to eight. */
-enum { MOST_GROWTH = 1 << 20, MOST_TIMES = 8 };
-
 typedef struct {
     graph *g;
     bool *foldable; /* of every value: made of constants alone */
@@ -44,7 +40,7 @@ static bool is_foldable(const folder *f, node_id id) {
         if (!static_bytes(f->g, n->outputs[i], &bytes)) return false;
         out += bytes;
     }
-    return out <= MOST_GROWTH || out <= MOST_TIMES * in;
+    return rewrite_may_grow(in, out);
 }
 
 static void mark_region(folder *f, region_id r) {

@@ -312,16 +312,19 @@ static bool padding_of(const graph *g, node_id n, int64_t *before, int64_t *afte
 
 /* What Winograd's tiles read around their input: the last ones hang over the end. */
 static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t *after) {
-    enum { KERNEL = 3 };
-    int64_t tile = node_attr_int(graph_node(g, n), "size", 1);
     const node *nd = graph_node(g, n);
     const type *x = graph_type(g, nd->inputs[0]);
-    size_t count;
+    size_t axes, count;
+    const int64_t *tile = node_attr_ints(nd, "size", &axes);
+    const int64_t *taps = node_attr_ints(nd, "kernel_shape", &count);
+    const int64_t *strides = node_attr_ints(nd, "strides", &count);
     const int64_t *pads = node_attr_ints(nd, "pads", &count);
-    for (int i = 0; i < 2; i++) {
-        int64_t in = constant_dim(g, x, i + 2), most = pads[2 + i] + tile - 1;
-        int64_t out = in + pads[i] + pads[2 + i] - (KERNEL - 1);
-        int64_t end = (out + tile - 1) / tile * tile + KERNEL - 1 - pads[i];
+    for (size_t i = 0; i < axes; i++) {
+        int64_t in = constant_dim(g, x, (int)i + 2),
+                most = pads[axes + i] + tile[i] * strides[i] - 1;
+        int64_t out = (in + pads[i] + pads[axes + i] - taps[i]) / strides[i] + 1;
+        int64_t whole = (out + tile[i] - 1) / tile[i] * tile[i];
+        int64_t end = (whole - 1) * strides[i] + taps[i] - pads[i];
         before[i] = pads[i];
         after[i] = in < 0 ? most : end > in ? end - in : 0;
     }
@@ -354,7 +357,7 @@ static bool can_have_halo(layouter *l, value_id v, region_id r) {
 
 static void add_halo(layouter *l, node_id n) {
     const node nd = *graph_node(l->g, n);
-    int64_t before[TENSOR_MAX_RANK], after[TENSOR_MAX_RANK];
+    int64_t before[TENSOR_MAX_RANK] = {0}, after[TENSOR_MAX_RANK] = {0};
     if (!border_of(l->g, n, before, after)) return;
     value_id v = nd.inputs[0];
     tensor_layout *y = ARENA_NEW(l->g->memory, tensor_layout);

@@ -136,3 +136,8 @@ long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,
                                 node_id n)) {
     return visit_region(g, GRAPH_MAIN, options, uses, visit);
 }
+
+bool rewrite_may_grow(int64_t bytes, int64_t made) {
+    enum { MOST_GROWTH = 1 << 20, MOST_TIMES = 10 };
+    return made <= MOST_GROWTH || made / MOST_TIMES <= bytes;
+}

@@ -64,4 +64,9 @@ long rewrite_each(graph *g, const pass_options *options, const uint32_t *uses,
                   long (*visit)(graph *g, const pass_options *options, const uint32_t *uses,
                                 node_id n));
 
+/* Whether constants of `bytes` may become constants of `made`: large ones that are over ten times
+ * what they are made of stay computations. Bytes made words are four times the size, weights that
+ * Winograd's algorithm transforms up to nine. */
+bool rewrite_may_grow(int64_t bytes, int64_t made);
+
 #endif

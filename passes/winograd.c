@@ -1,37 +1,34 @@
-/* winograd.c: convolutions of 3x3 windows become the operators of ir/ops/winograd.c where a cost
- * model expects them to be well ahead of the direct sum: fewer products against the transforms, the
- * tiles that hang over, and weights of four times the size, which must come from memory. It counts
- * vector operations and bytes, a cycle each; the numbers below are of machines of today, and only
- * their ratios matter. Constant weights only: transforming them must cost nothing. */
+/* winograd.c: convolutions become the operators of ir/ops/winograd.c where a cost model expects
+ * them to be well ahead of the direct sum: fewer products against the transforms, the tiles that
+ * hang over, and weights of several times the size, which must come from memory. It counts vector
+ * operations and bytes, a cycle each; the numbers below are of machines of today, and only their
+ * ratios matter. Constant weights only: transforming them must cost nothing. */
+#include "ir/ops/window.h"
+#include "ir/ops/winograd_axis.h"
 #include "passes/rewrite.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    TAPS = 9,                /* of the window */
     LANES = 16,              /* of a block of channels */
     MEMORY_BYTES = 6,        /* a cycle, from memory */
     CACHE_BYTES = 16,        /* a cycle, from the last cache */
     L2_BYTES = 1 << 20,      /* what stays near while the rest streams */
     STACK_BYTES = 144 << 10, /* most transformed data that a kernel keeps to itself */
-    TYPICAL_SIZE = 64        /* of an axis of unknown length */
+    MOST_GROWN =
+        16 << 20,     /* bytes of weights that are over four times the size of the plain ones */
+    TYPICAL_SIZE = 64 /* of an axis of unknown length */
 };
 
-/* A size of tiles: results along an axis, products, and the vector operations to transform a tile
- * of one block of channels, there and back. */
+/* What the costs depend on, and what is chosen; the rows of a convolution along one axis are one.
+ */
 typedef struct {
-    int64_t out, points, input_cost, output_cost;
-} algorithm;
-
-static const algorithm algorithms[] = {{2, 16, 70, 50}, {4, 36, 220, 170}};
-
-/* What the costs depend on, and what is chosen. */
-typedef struct {
-    const algorithm *a;
-    int64_t images, rows, columns, inputs, outputs; /* symbols at a typical size */
-    bool open;                                      /* some size is symbolic */
-    int64_t pads[4];
+    int axes;
+    int64_t images, inputs, outputs, size[2]; /* of the result; symbols at a typical size */
+    bool open;                                /* some size is symbolic */
+    int64_t taps[2], strides[2], pads[4];     /* pads: those of the attribute */
+    const winograd_axis *along[2];
     int64_t tiles, vectors; /* of a block */
     bool fused, tiles_outside;
 } shape;
@@ -41,7 +38,8 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 static int64_t tile_count(const shape *s) {
-    return s->images * ceil_div(s->rows, s->a->out) * ceil_div(s->columns, s->a->out);
+    return s->images * ceil_div(s->size[0], s->along[0]->out) *
+           ceil_div(s->size[1], s->along[1]->out);
 }
 
 static int64_t size_of(const graph *g, dim d, int64_t typical, bool *open) {
@@ -51,43 +49,39 @@ static int64_t size_of(const graph *g, dim d, int64_t typical, bool *open) {
     return typical;
 }
 
-static bool all_are(const node *n, const char *name, int64_t wanted) {
-    size_t count;
-    const int64_t *list = node_attr_ints(n, name, &count);
-    for (size_t i = 0; i < count; i++)
-        if (list[i] != wanted) return false;
-    return true;
-}
-
-static bool read_pads(const node *n, int64_t *pads) {
-    size_t count;
-    const int64_t *given = node_attr_ints(n, "pads", &count);
-    const char *mode = node_attr_string(n, "auto_pad", "NOTSET");
-    for (int i = 0; i < 4; i++) {
-        pads[i] = count == 4 ? given[i] : 0;
-        if (strcmp(mode, "VALID") == 0) pads[i] = 0;
-        if (strncmp(mode, "SAME", 4) == 0) pads[i] = 1;
-        if (pads[i] < 0 || pads[i] > 2) return false;
+/* Taps, strides and padding, as far as they are constant. */
+static bool read_window(graph *g, node_id n, shape *s) {
+    const node *nd = graph_node(g, n);
+    window w = {.axes = s->axes};
+    if (!window_kernel_weights(g, n, nd->inputs[1], &w) ||
+        !window_read(g, n, nd->inputs[0], false, &w))
+        return false;
+    s->taps[0] = s->strides[0] = s->size[0] = 1;
+    for (int i = 0; i < s->axes; i++) {
+        int at = 2 - s->axes + i;
+        s->strides[at] = w.stride[i];
+        if (w.dilation[i] != 1 || !dim_is_const(g->dims, w.kernel[i], &s->taps[at]) ||
+            !dim_is_const(g->dims, w.before[i], &s->pads[i]) ||
+            !dim_is_const(g->dims, w.after[i], &s->pads[s->axes + i]) ||
+            s->pads[i] >= s->taps[at] || s->pads[s->axes + i] >= s->taps[at])
+            return false;
+        s->size[at] = size_of(g, w.out[i], TYPICAL_SIZE, &s->open);
     }
     return true;
 }
 
-static bool read_shape(const graph *g, const node *n, shape *s) {
-    const type *x = graph_type(g, n->inputs[0]), *w = graph_type(g, n->inputs[1]);
-    const type *y = graph_type(g, n->outputs[0]);
-    *s = (shape){.open = false};
-    if (x->rank != 4 || x->dtype != DTYPE_F32 || !rewrite_is_constant(g, n->inputs[1]) ||
-        node_attr_int(n, "group", 1) != 1 || !all_are(n, "strides", 1) ||
-        !all_are(n, "dilations", 1) || !dim_equals_const(g->dims, w->dims[2], 3) ||
-        !dim_equals_const(g->dims, w->dims[3], 3) || !read_pads(n, s->pads) ||
+static bool read_shape(graph *g, node_id n, shape *s) {
+    const node nd = *graph_node(g, n);
+    const type *x = graph_type(g, nd.inputs[0]), *w = graph_type(g, nd.inputs[1]);
+    *s = (shape){.axes = x->rank - 2};
+    if ((x->rank != 3 && x->rank != 4) || x->dtype != DTYPE_F32 ||
+        !rewrite_is_constant(g, nd.inputs[1]) || node_attr_int(&nd, "group", 1) != 1 ||
         !dim_is_const(g->dims, w->dims[0], &s->outputs) ||
-        !dim_is_const(g->dims, x->dims[1], &s->inputs))
+        !dim_is_const(g->dims, x->dims[1], &s->inputs) || !read_window(g, n, s))
         return false;
-    s->images = size_of(g, y->dims[0], 1, &s->open);
-    s->rows = size_of(g, y->dims[2], TYPICAL_SIZE, &s->open);
-    s->columns = size_of(g, y->dims[3], TYPICAL_SIZE, &s->open);
+    s->images = size_of(g, x->dims[0], 1, &s->open);
     /* A block that is mostly empty would make the weights grow beyond what is folded. */
-    return s->images > 0 && s->rows > 0 && s->columns > 0 && s->inputs > 0 &&
+    return s->images > 0 && s->size[0] > 0 && s->size[1] > 0 && s->inputs > 0 &&
            s->outputs > LANES / 2;
 }
 
@@ -99,21 +93,38 @@ static double larger(double a, double b) {
 
 static double direct_cost(const shape *s) {
     double blocks = (double)ceil_div(s->outputs, LANES);
-    double products = (double)(s->images * s->rows * s->columns * TAPS * s->inputs) * blocks;
-    double weights = (double)(TAPS * 4 * s->inputs * s->outputs);
+    int64_t taps = s->taps[0] * s->taps[1];
+    double products = (double)(s->images * s->size[0] * s->size[1] * taps * s->inputs) * blocks;
+    double weights = (double)(taps * 4 * s->inputs * s->outputs);
     return larger(products * 1.1, weights / MEMORY_BYTES);
 }
 
-/* The cost of s->a with blocks of s->tiles tiles; fills in what else is chosen. */
+static int64_t point_count(const shape *s) {
+    return (int64_t)winograd_products(s->along[0]) * winograd_products(s->along[1]);
+}
+
+/* Vector operations, loads and stores for a tile of one block of channels. */
+static int64_t input_cost(const shape *s) {
+    int rows = winograd_data(s->along[0]), columns = winograd_data(s->along[1]);
+    return columns * winograd_input_cost(s->along[0]) + rows * columns +
+           winograd_products(s->along[0]) * winograd_input_cost(s->along[1]) + point_count(s);
+}
+
+static int64_t output_cost(const shape *s) {
+    return winograd_products(s->along[1]) * winograd_output_cost(s->along[0]) + point_count(s) +
+           s->along[0]->out * winograd_output_cost(s->along[1]) +
+           s->along[0]->out * s->along[1]->out;
+}
+
+/* The cost of s->along with blocks of s->tiles tiles; fills in what else is chosen. */
 static double cost_of_blocks(shape *s) {
     enum { REGISTERS = 14, POINT_COST = 12 };
     int64_t in_blocks = ceil_div(s->inputs, LANES), out_blocks = ceil_div(s->outputs, LANES);
     s->vectors = s->tiles <= REGISTERS && out_blocks % 2 == 0 ? 2 : 1;
     int64_t blocks = ceil_div(tile_count(s), s->tiles), tiles = blocks * s->tiles;
-    int64_t groups = out_blocks / s->vectors, points = s->a->points;
+    int64_t groups = out_blocks / s->vectors, points = point_count(s);
     double products = (double)(tiles * points * s->inputs * out_blocks);
-    double transforms =
-        (double)(tiles * (s->a->input_cost * in_blocks + s->a->output_cost * out_blocks));
+    double transforms = (double)(tiles * (input_cost(s) * in_blocks + output_cost(s) * out_blocks));
     double weights = (double)(points * 4 * LANES * out_blocks * s->inputs);
     double data = (double)(points * 4 * LANES * in_blocks * tiles);
     double cost = larger(products, weights / MEMORY_BYTES) + transforms +
@@ -144,12 +155,29 @@ static void choose_blocks(const shape *s, shape *best, double *least) {
     }
 }
 
+/* Whether both may be chosen, and their weights be that large. */
+static bool go_together(const shape *s) {
+    bool line = s->along[0]->taps == 1 || s->along[1]->taps == 1;
+    int64_t points = point_count(s), plain = s->taps[0] * s->taps[1];
+    int64_t bytes = points * 4 * LANES * ceil_div(s->outputs, LANES) * s->inputs;
+    return (line || !(s->along[0]->alone || s->along[1]->alone)) &&
+           rewrite_may_grow(plain * 4 * s->outputs * s->inputs, bytes) &&
+           (points <= 4 * plain || bytes <= MOST_GROWN);
+}
+
+/* Chooses the algorithms along both axes; infinite where there are none. */
 static double winograd_cost(shape *s) {
     shape best = *s;
     double least = INFINITY;
-    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
-        s->a = &algorithms[i];
-        choose_blocks(s, &best, &least);
+    for (size_t i = 0; i < winograd_axes_count * winograd_axes_count; i++) {
+        const winograd_axis *rows = &winograd_axes[i / winograd_axes_count];
+        const winograd_axis *columns = &winograd_axes[i % winograd_axes_count];
+        if (rows->taps != s->taps[0] || rows->stride != s->strides[0] ||
+            columns->taps != s->taps[1] || columns->stride != s->strides[1])
+            continue;
+        s->along[0] = rows;
+        s->along[1] = columns;
+        if (go_together(s) && point_count(s) > 1) choose_blocks(s, &best, &least);
     }
     *s = best;
     return least;
@@ -160,22 +188,28 @@ static double winograd_cost(shape *s) {
 static bool replace(graph *g, node_id n, const shape *s) {
     const node nd = *graph_node(g, n);
     value_id x = nd.inputs[0], w = nd.inputs[1], bias = nd.input_count > 2 ? nd.inputs[2] : 0;
-    attr size = attr_int("size", s->a->out), tiles = attr_int("tiles", s->tiles);
-    attr pads = attr_ints("pads", s->pads, 4);
-    value_id u = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradWeights", 1, &w, 1, &size);
+    size_t axes = (size_t)s->axes, first = 2 - axes;
+    int64_t out[] = {s->along[0]->out, s->along[1]->out};
+    attr attrs[] = {attr_ints("size", out + first, axes),
+                    attr_ints("kernel_shape", s->taps + first, axes),
+                    attr_ints("strides", s->strides + first, axes),
+                    attr_int("tiles", s->tiles),
+                    attr_ints("pads", s->pads, 2 * axes),
+                    attr_int("vectors", s->vectors)};
+    enum { OF_WEIGHTS = 3, OF_DATA = 5, OF_PRODUCTS = 6, PADS = 4 };
+    value_id u =
+        graph_build(g, nd.region, n, OP_INTERNAL, "WinogradWeights", 1, &w, OF_WEIGHTS, attrs);
     if (!u) return false;
     if (!s->fused) {
-        attr attrs[] = {size, tiles, pads};
-        x = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradInput", 1, &x, 3, attrs);
+        x = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradInput", 1, &x, OF_DATA, attrs);
         if (!x) return false;
+        attrs[PADS] = attr_int("tiles_outside", s->tiles_outside);
     }
-    attr attrs[] = {size, tiles, attr_int("vectors", s->vectors),
-                    s->fused ? pads : attr_int("tiles_outside", s->tiles_outside)};
     value_id inputs[] = {x, u, bias}, old = nd.outputs[0];
     value_id y = graph_add_value(g, graph_value(g, old)->name, *graph_type(g, old));
     node_id made = graph_add_node(
         g, nd.region, n, op_find(OP_INTERNAL, s->fused ? "WinogradConv" : "WinogradProduct"),
-        nd.name, bias ? 3 : 2, inputs, 1, &y, 4, attrs);
+        nd.name, bias ? 3 : 2, inputs, 1, &y, OF_PRODUCTS, attrs);
     graph_node(g, made)->source = nd.source;
     graph_replace_uses(g, old, y);
     const char *name = graph_value(g, y)->name;
@@ -188,7 +222,7 @@ static bool replace(graph *g, node_id n, const shape *s) {
 static long visit(graph *g, const pass_options *options, const uint32_t *uses, node_id n) {
     shape s;
     (void)options, (void)uses;
-    if (!rewrite_is(g, n, "Conv") || !read_shape(g, graph_node(g, n), &s)) return 0;
+    if (!rewrite_is(g, n, "Conv") || !read_shape(g, n, &s)) return 0;
     /* Weights of four times the size are four times the traffic when threads share the memory:
      * a small gain is none. */
     if (winograd_cost(&s) > 0.75 * direct_cost(&s)) return 0;

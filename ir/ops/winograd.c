@@ -1,159 +1,104 @@
-/* winograd.c: convolutions of 3x3 windows by Winograd's algorithms F(4x4, 3x3) and F(2x2, 3x3)
- * (Lavin & Gray 2015): tiles of 4x4 results come from tiles of 6x6 inputs with 36 products a
- * channel pair in place of 144; tiles of 2x2 from 4x4 with 16 in place of 36, whose weights are
- * less than half the size. The attribute `size` is that of a tile of results. WinogradWeights
- * transforms weights (once, when they are constant), WinogradInput the data; WinogradProduct
- * multiplies them block by block and transforms each block back at once. WinogradConv is the latter
- * two in one kernel, where a block of transformed data is small enough for the stack. Tiles are
- * numbered through the batch, row by row, and cut into blocks of `tiles`; the last block repeats
- * its last tile, and nobody stores what comes of that. */
+/* winograd.c: convolutions by Winograd's algorithm (Lavin & Gray 2015), of one along the rows and
+ * one along the columns (winograd_axis.h): F(4x4, 3x3) takes tiles of 4x4 results from tiles of 6x6
+ * data with 36 products a channel pair in place of 144. WinogradWeights transforms weights (once,
+ * when they are constant), WinogradInput the data; WinogradProduct multiplies them block by block
+ * and transforms each block back at once. WinogradConv is the latter two in one kernel, where a
+ * block of transformed data is small enough for the stack. Tiles are numbered through the batch,
+ * row by row, and cut into blocks of `tiles`; the last block repeats its last tile, and nobody
+ * stores what comes of that. The attribute `size` is that of a tile of results. A convolution along
+ * one axis has one row. */
 #include "ir/ops/kit.h"
+#include "ir/ops/window.h"
+#include "ir/ops/winograd_axis.h"
 
 #include <assert.h>
 
-enum { MOST_OUT = 4, MOST_IN = 6, LANES = 16, KERNEL = 3 };
+enum { LANES = 16 };
 
-/* ---- the transforms along one axis ---- */
+/* ---- algorithms ---- */
 
-/* The polynomials of F(4, 3) are interpolated at 0, +-NEAR, +-FAR and infinity, where FAR is
- * 1 / NEAR. With the integers that are usual, 1 and 2, errors are over twice as large. */
-#define NEAR 0.70710678118654752440
-#define FAR  1.41421356237309504880
-
-static loop_expr times(loop_kernel *k, double factor, loop_expr a) {
-    return loop_mul(k, loop_const(k, DTYPE_F32, factor), a);
-}
-
-/* factor * a + b */
-static loop_expr plus_times(loop_kernel *k, double factor, loop_expr a, loop_expr b) {
-    return loop_make(k, LOOP_FMA, loop_const(k, DTYPE_F32, factor), a, b);
-}
-
-/* t = B^T d of F(4, 3). */
-static void transform_input_4(loop_kernel *k, const loop_expr *d, loop_expr *t) {
-    loop_expr even_near = plus_times(k, -FAR * FAR, d[2], d[4]);
-    loop_expr even_far = plus_times(k, -NEAR * NEAR, d[2], d[4]);
-    loop_expr odd_near = plus_times(k, -FAR * FAR, d[1], d[3]);
-    loop_expr odd_far = plus_times(k, -NEAR * NEAR, d[1], d[3]);
-    t[0] = plus_times(k, -(NEAR * NEAR + FAR * FAR), d[2], loop_add(k, d[0], d[4]));
-    t[1] = plus_times(k, NEAR, odd_near, even_near);
-    t[2] = plus_times(k, -NEAR, odd_near, even_near);
-    t[3] = plus_times(k, FAR, odd_far, even_far);
-    t[4] = plus_times(k, -FAR, odd_far, even_far);
-    t[5] = plus_times(k, -(NEAR * NEAR + FAR * FAR), d[3], loop_add(k, d[1], d[5]));
-}
-
-/* y = A^T m of F(4, 3). */
-static void transform_output_4(loop_kernel *k, const loop_expr *m, loop_expr *y) {
-    loop_expr sum_near = loop_add(k, m[1], m[2]), less_near = loop_sub(k, m[1], m[2]);
-    loop_expr sum_far = loop_add(k, m[3], m[4]), less_far = loop_sub(k, m[3], m[4]);
-    y[0] = loop_add(k, loop_add(k, m[0], sum_near), sum_far);
-    y[1] = plus_times(k, FAR, less_far, times(k, NEAR, less_near));
-    y[2] = plus_times(k, FAR * FAR, sum_far, times(k, NEAR * NEAR, sum_near));
-    y[3] = plus_times(k, FAR * FAR * FAR, less_far,
-                      plus_times(k, NEAR * NEAR * NEAR, less_near, m[5]));
-}
-
-/* F(2, 3) has the points 0, +-1 and infinity. */
-static void transform_input_2(loop_kernel *k, const loop_expr *d, loop_expr *t) {
-    t[0] = loop_sub(k, d[2], d[0]);
-    t[1] = loop_add(k, d[1], d[2]);
-    t[2] = loop_sub(k, d[2], d[1]);
-    t[3] = loop_sub(k, d[3], d[1]);
-}
-
-static void transform_output_2(loop_kernel *k, const loop_expr *m, loop_expr *y) {
-    y[0] = loop_add(k, m[0], loop_add(k, m[1], m[2]));
-    y[1] = loop_add(k, m[3], loop_sub(k, m[1], m[2]));
-}
-
-typedef void along_axis(loop_kernel *k, const loop_expr *from, loop_expr *to);
-
+/* One along the rows and one along the columns, and what they make of a tile. */
 typedef struct {
-    int out, in;          /* results of a tile along an axis, and the data that they come from */
-    const double *points; /* but infinity */
-    along_axis *input, *output;
+    const winograd_axis *axes[2];
+    int data[2], products[2], points; /* points: products of a tile */
 } algorithm;
 
-static const algorithm algorithms[] = {
-    {2, 4, (const double[]){0, 1, -1}, transform_input_2, transform_output_2},
-    {4, 6, (const double[]){0, NEAR, -NEAR, FAR, -FAR}, transform_input_4, transform_output_4},
-};
-
-/* That of a node's attribute `size`; NULL if there is none. */
-static const algorithm *find_algorithm(graph *g, node_id n) {
-    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++)
-        if (algorithms[i].out == node_attr_int(graph_node(g, n), "size", 0)) return &algorithms[i];
-    op_error(g, n, NULL, "attribute size is neither 2 nor 4");
-    return NULL;
+/* Attribute `name` along the rows and the columns. */
+static bool read_pair(graph *g, node_id n, const char *name, int64_t *pair) {
+    size_t count;
+    const int64_t *given = node_attr_ints(graph_node(g, n), name, &count);
+    if (count != 1 && count != 2)
+        return op_error(g, n, NULL, "attribute %s has neither one number nor two", name);
+    pair[0] = count == 2 ? given[0] : 1;
+    pair[1] = given[count - 1];
+    return true;
 }
 
-static int point_count(const algorithm *a) {
-    return a->in * a->in;
-}
-
-/* u = G w, in doubles: the polynomial of the weights at each point, over the product of its
- * distances from the others. */
-static void transform_weights(loop_kernel *k, const algorithm *a, const loop_expr *w,
-                              loop_expr *u) {
-    const double *points = a->points;
-    int finite = a->in - 1;
-    for (int i = 0; i < finite; i++) {
-        double factor = 1;
-        for (int j = 0; j < finite; j++)
-            if (j != i) factor /= points[i] - points[j];
-        u[i] = loop_mul(k, loop_const(k, DTYPE_F64, factor), w[0]);
-        for (int j = 1; j < KERNEL && points[i] != 0; j++) {
-            factor *= points[i];
-            u[i] = loop_add(k, u[i], loop_mul(k, loop_const(k, DTYPE_F64, factor), w[j]));
-        }
+static bool read_algorithm(graph *g, node_id n, algorithm *a) {
+    int64_t size[2], taps[2], strides[2];
+    if (!read_pair(g, n, "size", size) || !read_pair(g, n, "kernel_shape", taps) ||
+        !read_pair(g, n, "strides", strides))
+        return false;
+    a->points = 1;
+    for (int i = 0; i < 2; i++) {
+        a->axes[i] = winograd_find(taps[i], strides[i], size[i]);
+        if (!a->axes[i])
+            return op_error(g, n, NULL, "no algorithm has %lld results of a window of %lld",
+                            (long long)size[i], (long long)taps[i]);
+        a->data[i] = winograd_data(a->axes[i]);
+        a->products[i] = winograd_products(a->axes[i]);
+        a->points *= a->products[i];
     }
-    u[finite] = w[KERNEL - 1];
+    return true;
 }
 
 /* ---- the grid of tiles ---- */
 
 typedef struct {
-    const algorithm *a;
-    int64_t pads[4]; /* of the input: top, left, bottom, right */
-    int64_t tiles;   /* a block */
+    algorithm a;
+    window w;      /* of the input */
+    int64_t tiles; /* a block */
+    int rank;      /* of the result: 3 with columns alone, 4 with rows too */
     dim images;
     dim out[2];       /* rows and columns of the result */
     dim down, across; /* tiles of one image */
     dim total, blocks;
 } grid;
 
-/* The grid over a result of these sizes. */
-static bool read_grid(graph *g, node_id n, const dim *y, grid *r) {
+/* The grid over a result of this type. */
+static bool read_grid(graph *g, node_id n, const type *y, grid *r) {
     enum { MOST_TILES = 64 };
     dim_table *t = g->dims;
     r->tiles = node_attr_int(graph_node(g, n), "tiles", 0);
     if (r->tiles < 1 || r->tiles > MOST_TILES)
         return op_error(g, n, NULL, "attribute tiles is not in 1 to %d", MOST_TILES);
-    r->a = find_algorithm(g, n);
-    if (!r->a) return false;
-    r->images = y[0];
-    for (int i = 0; i < 2; i++) r->out[i] = y[2 + i];
-    r->down = dim_ceildiv(t, r->out[0], dim_const(t, r->a->out));
-    r->across = dim_ceildiv(t, r->out[1], dim_const(t, r->a->out));
+    if (!read_algorithm(g, n, &r->a)) return false;
+    r->rank = y->rank;
+    r->images = y->dims[0];
+    r->out[0] = r->rank == 4 ? y->dims[2] : dim_const(t, 1);
+    r->out[1] = y->dims[r->rank - 1];
+    r->down = dim_ceildiv(t, r->out[0], dim_const(t, r->a.axes[0]->out));
+    r->across = dim_ceildiv(t, r->out[1], dim_const(t, r->a.axes[1]->out));
     r->total = dim_mul(t, r->images, dim_mul(t, r->down, r->across));
     r->blocks = dim_ceildiv(t, r->total, dim_const(t, r->tiles));
     return true;
 }
 
 /* The grid over the result of a convolution of data of type x. */
-static bool read_input_grid(graph *g, node_id n, const type *x, grid *r) {
-    size_t count;
-    const int64_t *pads = node_attr_ints(graph_node(g, n), "pads", &count);
-    dim y[] = {x->dims[0], x->dims[1], x->dims[2], x->dims[3]};
-    if (count != 4) return op_error(g, n, NULL, "attribute pads has not four numbers");
-    for (int i = 0; i < 4; i++) {
-        if (pads[i] < 0 || pads[i] >= KERNEL)
-            return op_error(g, n, NULL, "attribute pads is not in 0 to %d", KERNEL - 1);
-        r->pads[i] = pads[i];
-        y[2 + i % 2] = dim_add(g->dims, y[2 + i % 2], dim_const(g->dims, pads[i] - 1));
-    }
-    return read_grid(g, n, y, r);
+static bool read_input_grid(graph *g, node_id n, value_id x, grid *r) {
+    const type t = *graph_type(g, x);
+    dim dims[4] = {t.dims[0], t.dims[1]};
+    r->w.axes = t.rank - 2;
+    if (!window_kernel_attr(g, n, &r->w) || !window_read(g, n, x, false, &r->w)) return false;
+    for (int i = 0; i < r->w.axes; i++) dims[2 + i] = r->w.out[i];
+    const type y = type_tensor(t.dtype, t.rank, dims);
+    return read_grid(g, n, &y, r);
+}
+
+/* The position of a row and a column in a tensor of this rank. */
+static void set_place(const grid *r, loop_expr row, loop_expr column, loop_expr *at) {
+    at[2] = row;
+    at[r->rank - 1] = column;
 }
 
 static dim channel_blocks(graph *g, dim channels) {
@@ -167,13 +112,13 @@ typedef struct {
 
 static place place_tile(lower *l, const grid *r, loop_expr tile) {
     loop_kernel *k = lower_kernel(l);
-    loop_expr across = loop_dim(k, r->across), down = loop_dim(k, r->down),
-              size = loop_int(k, r->a->out);
+    loop_expr across = loop_dim(k, r->across), down = loop_dim(k, r->down);
+    loop_expr high = loop_int(k, r->a.axes[0]->out), wide = loop_int(k, r->a.axes[1]->out);
     loop_expr line = loop_floordiv(k, tile, across);
     bool one = dim_equals_const(lower_graph(l)->dims, r->images, 1);
     return (place){one ? loop_int(k, 0) : loop_floordiv(k, line, down),
-                   loop_mul(k, one ? line : loop_mod(k, line, down), size),
-                   loop_mul(k, loop_mod(k, tile, across), size)};
+                   loop_mul(k, one ? line : loop_mod(k, line, down), high),
+                   loop_mul(k, loop_mod(k, tile, across), wide)};
 }
 
 /* Whether `index` is below `limit`, as far as is known. */
@@ -195,101 +140,105 @@ static loop_expr tile_number(lower *l, const grid *r, loop_expr block, loop_expr
     return always ? tile : loop_min(k, tile, loop_sub(k, total, loop_int(k, 1)));
 }
 
-/* The rows, then the columns of a square in registers. `fill` gives element (i, j) of the square
- * that goes in, `drain` takes that of what comes out. */
+/* ---- transforms of tiles ---- */
+
+typedef void along_axis(loop_kernel *k, const winograd_axis *a, const loop_expr *from,
+                        loop_expr *to);
+
+/* A tile in registers, transformed along its columns' length, then along its rows'. `fill` gives
+ * element (i, j) of what goes in, `drain` takes that of what comes out. */
 typedef struct {
     lower *l;
     dtype type;
-    int in, out;
+    const algorithm *a;
     along_axis *along;
+    int in[2], out[2];
     loop_expr (*fill)(void *user, int i, int j);
     void (*drain)(void *user, int i, int j, loop_expr value);
     void *user;
-} square;
+} tile_transform;
 
-static void transform_square(const square *s) {
-    lower *l = s->l;
+static void transform_tile(const tile_transform *t) {
+    lower *l = t->l;
     loop_kernel *k = lower_kernel(l);
-    int64_t size = (int64_t)s->out * s->in;
-    loop_buf half = lower_local(l, "half", s->type, LOOP_SPACE_TILE, 1, &size);
-    loop_expr from[MOST_IN], to[MOST_IN];
-    for (int j = 0; j < s->in; j++) {
-        for (int i = 0; i < s->in; i++) from[i] = s->fill(s->user, i, j);
-        s->along(k, from, to);
-        for (int i = 0; i < s->out; i++) {
-            loop_expr at = loop_int(k, (int64_t)i * s->in + j);
+    int64_t size = (int64_t)t->out[0] * t->in[1];
+    loop_buf half = lower_local(l, "half", t->type, LOOP_SPACE_TILE, 1, &size);
+    loop_expr from[WINOGRAD_MOST_DATA], to[WINOGRAD_MOST_DATA];
+    for (int j = 0; j < t->in[1]; j++) {
+        for (int i = 0; i < t->in[0]; i++) from[i] = t->fill(t->user, i, j);
+        t->along(k, t->a->axes[0], from, to);
+        for (int i = 0; i < t->out[0]; i++) {
+            loop_expr at = loop_int(k, (int64_t)i * t->in[1] + j);
             lower_assign(l, half, &at, to[i]);
         }
     }
-    for (int i = 0; i < s->out; i++) {
-        for (int j = 0; j < s->in; j++) {
-            loop_expr at = loop_int(k, (int64_t)i * s->in + j);
+    for (int i = 0; i < t->out[0]; i++) {
+        for (int j = 0; j < t->in[1]; j++) {
+            loop_expr at = loop_int(k, (int64_t)i * t->in[1] + j);
             from[j] = lower_value(l, half, &at);
         }
-        s->along(k, from, to);
-        for (int j = 0; j < s->out; j++) s->drain(s->user, i, j, to[j]);
+        t->along(k, t->a->axes[1], from, to);
+        for (int j = 0; j < t->out[1]; j++) t->drain(t->user, i, j, to[j]);
     }
 }
 
 /* ---- weights ---- */
 
 static bool infer_weights(graph *g, node_id n) {
-    const algorithm *a = find_algorithm(g, n);
-    if (!a || !kit_need(g, n, 0, 4, 4)) return false;
+    algorithm a;
+    if (!kit_need(g, n, 0, 3, 4) || !read_algorithm(g, n, &a)) return false;
     const type w = *kit_input(g, n, 0);
-    for (int i = 2; i < 4; i++)
-        if (!dim_equals_const(g->dims, w.dims[i], KERNEL))
-            return op_error(g, n, NULL, "the window is not 3x3");
-    dim dims[] = {channel_blocks(g, w.dims[0]), kit_dim(g, point_count(a)), w.dims[1],
-                  kit_dim(g, LANES)};
+    for (int i = 2; i < w.rank; i++)
+        if (!dim_equals_const(g->dims, w.dims[i], a.axes[4 - w.rank + i - 2]->taps))
+            return op_error(g, n, NULL, "the window is not that of kernel_shape");
+    dim dims[] = {channel_blocks(g, w.dims[0]), kit_dim(g, a.points), w.dims[1], kit_dim(g, LANES)};
     op_set_type(g, n, 0, type_tensor(DTYPE_F32, 4, dims));
     return true;
 }
 
 typedef struct {
     lower *l;
-    const algorithm *a;
+    algorithm a;
     value_id from, to;
     loop_expr block, input, lane;
-} weight_square;
+} weight_tile;
 
 static loop_expr read_weight(void *user, int i, int j) {
-    weight_square *s = user;
+    weight_tile *s = user;
     loop_kernel *k = lower_kernel(s->l);
     loop_expr output = loop_add(k, loop_mul(k, s->block, loop_int(k, LANES)), s->lane);
     loop_expr at[] = {output, s->input, loop_int(k, i), loop_int(k, j)};
+    at[lower_type(s->l, s->from)->rank - 1] = loop_int(k, j);
     return loop_cast(k, DTYPE_F64, lower_read_or(s->l, s->from, at, loop_const(k, DTYPE_F32, 0)));
 }
 
 static void write_weight(void *user, int i, int j, loop_expr value) {
-    weight_square *s = user;
+    weight_tile *s = user;
     loop_kernel *k = lower_kernel(s->l);
-    loop_expr at[] = {s->block, loop_int(k, i * s->a->in + j), s->input, s->lane};
+    loop_expr point = loop_int(k, i * s->a.products[1] + j);
+    loop_expr at[] = {s->block, point, s->input, s->lane};
     lower_write(s->l, s->to, at, loop_cast(k, DTYPE_F32, value));
 }
 
-/* The square of weights is smaller than that of the other transforms along both axes: its rows
- * are transformed, then its columns. */
 static void nest_weights(lower *l, node_id n) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
-    weight_square s = {.l = l,
-                       .a = find_algorithm(g, n),
-                       .from = graph_input(g, n, 0),
-                       .to = graph_output(g, n, 0)};
+    weight_tile s = {.l = l, .from = graph_input(g, n, 0), .to = graph_output(g, n, 0)};
+    bool ok = read_algorithm(g, n, &s.a);
+    assert(ok), (void)ok;
     s.block = lower_begin(l, LOOP_INDEPENDENT, "b", lower_dim(l, s.to, 0));
     s.input = lower_begin(l, LOOP_INDEPENDENT, "c", lower_dim(l, s.to, 2));
     s.lane = lower_begin(l, LOOP_INDEPENDENT, "l", loop_int(k, LANES));
-    loop_expr half[MOST_IN][KERNEL], from[KERNEL], to[MOST_IN];
-    for (int j = 0; j < KERNEL; j++) {
-        for (int i = 0; i < KERNEL; i++) from[i] = read_weight(&s, i, j);
-        transform_weights(k, s.a, from, to);
-        for (int i = 0; i < s.a->in; i++) half[i][j] = to[i];
-    }
-    for (int i = 0; i < s.a->in; i++) {
-        transform_weights(k, s.a, half[i], to);
-        for (int j = 0; j < s.a->in; j++) write_weight(&s, i, j, to[j]);
-    }
+    tile_transform t = {.l = l,
+                        .type = DTYPE_F64,
+                        .a = &s.a,
+                        .along = winograd_transform_weights,
+                        .in = {s.a.axes[0]->taps, s.a.axes[1]->taps},
+                        .out = {s.a.products[0], s.a.products[1]},
+                        .fill = read_weight,
+                        .drain = write_weight,
+                        .user = &s};
+    transform_tile(&t);
     for (int i = 0; i < 3; i++) lower_end(l);
 }
 
@@ -327,16 +276,18 @@ static loop_expr load_data(winograd *c, loop_expr point, loop_expr channel_block
 static loop_expr read_data(void *user, int i, int j) {
     winograd *c = user;
     loop_kernel *k = lower_kernel(c->l);
-    loop_expr at[] = {c->from.image,
-                      loop_add(k, loop_mul(k, c->input_block, loop_int(k, LANES)), c->lane),
-                      loop_add(k, c->from.row, loop_int(k, i - c->r.pads[0])),
-                      loop_add(k, c->from.column, loop_int(k, j - c->r.pads[1]))};
+    const window *w = &c->r.w;
+    loop_expr channel = loop_add(k, loop_mul(k, c->input_block, loop_int(k, LANES)), c->lane);
+    loop_expr at[4] = {c->from.image, channel};
+    loop_expr row =
+        w->axes == 2 ? window_tap(c->l, w, 0, c->from.row, loop_int(k, i)) : loop_int(k, 0);
+    set_place(&c->r, row, window_tap(c->l, w, w->axes - 1, c->from.column, loop_int(k, j)), at);
     return lower_read_or(c->l, c->x, at, loop_const(k, DTYPE_F32, 0));
 }
 
 static void write_data(void *user, int i, int j, loop_expr value) {
     winograd *c = user;
-    store_data(c, loop_int(lower_kernel(c->l), i * c->r.a->in + j), value);
+    store_data(c, loop_int(lower_kernel(c->l), i * c->r.a.products[1] + j), value);
 }
 
 /* Transforms one block of tiles of 16 channels. */
@@ -347,19 +298,26 @@ static void transform_block(winograd *c) {
     loop_expr exists, tile = tile_number(l, &c->r, c->block, c->t, &exists);
     c->from = place_tile(l, &c->r, tile);
     c->lane = lower_begin_lanes(l, c->x, 1, c->input_block);
-    const algorithm *a = c->r.a;
-    square s = {l, DTYPE_F32, a->in, a->in, a->input, read_data, write_data, c};
-    transform_square(&s);
+    const algorithm *a = &c->r.a;
+    tile_transform t = {.l = l,
+                        .type = DTYPE_F32,
+                        .a = a,
+                        .along = winograd_transform_input,
+                        .in = {a->data[0], a->data[1]},
+                        .out = {a->products[0], a->products[1]},
+                        .fill = read_data,
+                        .drain = write_data,
+                        .user = c};
+    transform_tile(&t);
     lower_end(l);
     lower_end(l);
 }
 
 static bool infer_input(graph *g, node_id n) {
     grid r;
-    if (!kit_need(g, n, 0, 4, 4)) return false;
+    if (!kit_need(g, n, 0, 3, 4) || !read_input_grid(g, n, graph_input(g, n, 0), &r)) return false;
     const type x = *kit_input(g, n, 0);
-    if (!read_input_grid(g, n, &x, &r)) return false;
-    dim dims[] = {r.blocks, kit_dim(g, point_count(r.a)), channel_blocks(g, x.dims[1]),
+    dim dims[] = {r.blocks, kit_dim(g, r.a.points), channel_blocks(g, x.dims[1]),
                   kit_dim(g, r.tiles), kit_dim(g, LANES)};
     op_set_type(g, n, 0, type_tensor(DTYPE_F32, 5, dims));
     return true;
@@ -369,7 +327,7 @@ static void nest_input(lower *l, node_id n) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
     winograd c = {.l = l, .x = graph_input(g, n, 0), .v = graph_output(g, n, 0)};
-    bool ok = read_input_grid(g, n, lower_type(l, c.x), &c.r);
+    bool ok = read_input_grid(g, n, c.x, &c.r);
     assert(ok), (void)ok;
     loop_expr blocks = loop_dim(k, c.r.blocks), parts = lower_dim(l, c.v, 2);
     loop_expr p = lower_begin(l, LOOP_PARALLEL, "p", loop_mul(k, blocks, parts));
@@ -387,7 +345,7 @@ static void multiply_block(winograd *c, loop_expr group) {
     lower *l = c->l;
     loop_kernel *k = lower_kernel(l);
     loop_expr lanes = loop_int(k, LANES), vectors = loop_int(k, c->vectors);
-    loop_expr point = lower_begin(l, LOOP_SERIAL, "p", loop_int(k, point_count(c->r.a)));
+    loop_expr point = lower_begin(l, LOOP_SERIAL, "p", loop_int(k, c->r.a.points));
     c->t = lower_begin(l, LOOP_INDEPENDENT, "t", loop_int(k, c->r.tiles));
     loop_expr vector = lower_begin(l, LOOP_INDEPENDENT, "v", vectors);
     loop_expr lane = lower_begin(l, LOOP_INDEPENDENT, "l", lanes);
@@ -413,23 +371,30 @@ static void multiply_block(winograd *c, loop_expr group) {
 
 static loop_expr read_product(void *user, int i, int j) {
     winograd *c = user;
-    loop_expr at[] = {c->t, c->vector, loop_int(lower_kernel(c->l), i * c->r.a->in + j), c->lane};
+    loop_expr at[] = {c->t, c->vector, loop_int(lower_kernel(c->l), i * c->r.a.products[1] + j),
+                      c->lane};
     return lower_value(c->l, c->products, at);
+}
+
+/* Whether the result's row or column is one, as far as is not known. */
+static loop_expr is_result(winograd *c, loop_expr at, dim count) {
+    loop_expr limit = loop_dim(lower_kernel(c->l), count);
+    return always_below(c->l, at, limit) ? 0 : loop_lt(lower_kernel(c->l), at, limit);
 }
 
 static void write_result(void *user, int i, int j, loop_expr value) {
     winograd *c = user;
     lower *l = c->l;
     loop_kernel *k = lower_kernel(l);
-    loop_expr at[] = {c->from.image, c->channel, loop_add(k, c->from.row, loop_int(k, i)),
-                      loop_add(k, c->from.column, loop_int(k, j))};
-    loop_expr inside = 0;
-    for (int axis = 0; axis < 2; axis++) {
-        loop_expr limit = loop_dim(k, c->r.out[axis]);
-        if (always_below(l, at[2 + axis], limit)) continue;
-        loop_expr ok = loop_lt(k, at[2 + axis], limit);
-        inside = inside ? loop_and(k, inside, ok) : ok;
-    }
+    loop_expr row = loop_add(k, c->from.row, loop_int(k, i));
+    loop_expr column = loop_add(k, c->from.column, loop_int(k, j));
+    loop_expr inside = is_result(c, row, c->r.out[0]), also = is_result(c, column, c->r.out[1]);
+    if (inside && also)
+        inside = loop_and(k, inside, also);
+    else if (also)
+        inside = also;
+    loop_expr at[4] = {c->from.image, c->channel};
+    set_place(&c->r, row, column, at);
     if (inside) lower_begin_if(l, inside);
     loop_expr bias = kit_read_parameter(l, DTYPE_F32, c->bias, c->channel, 0);
     lower_write(l, c->y, at, c->bias ? loop_add(k, value, bias) : value);
@@ -448,9 +413,17 @@ static void finish_block(winograd *c, loop_expr group) {
     loop_expr first = loop_add(k, loop_mul(k, group, loop_int(k, c->vectors)), c->vector);
     c->lane = lower_begin_lanes(l, c->y, 1, first);
     c->channel = loop_add(k, loop_mul(k, first, loop_int(k, LANES)), c->lane);
-    const algorithm *a = c->r.a;
-    square s = {l, DTYPE_F32, a->in, a->out, a->output, read_product, write_result, c};
-    transform_square(&s);
+    const algorithm *a = &c->r.a;
+    tile_transform t = {.l = l,
+                        .type = DTYPE_F32,
+                        .a = a,
+                        .along = winograd_transform_output,
+                        .in = {a->products[0], a->products[1]},
+                        .out = {a->axes[0]->out, a->axes[1]->out},
+                        .fill = read_product,
+                        .drain = write_result,
+                        .user = c};
+    transform_tile(&t);
     lower_end(l);
     lower_end(l);
     if (exists) lower_end_if(l);
@@ -458,15 +431,13 @@ static void finish_block(winograd *c, loop_expr group) {
 }
 
 /* Checks the weights and the bias of a convolution with `outputs` channels. */
-static bool check_operands(graph *g, node_id n, dim inputs, dim outputs) {
+static bool check_operands(graph *g, node_id n, const grid *r, dim inputs, dim outputs) {
     if (!kit_need(g, n, 1, 4, 4)) return false;
     const type w = *kit_input(g, n, 1);
     int64_t vectors = node_attr_int(graph_node(g, n), "vectors", 0), blocks;
     if (!dim_is_const(g->dims, w.dims[0], &blocks) || vectors < 1 || blocks % vectors)
         return op_error(g, n, NULL, "attribute vectors does not divide the output channels");
-    const algorithm *a = find_algorithm(g, n);
-    if (!a) return false;
-    if (!dim_equals_const(g->dims, w.dims[1], point_count(a)) ||
+    if (!dim_equals_const(g->dims, w.dims[1], r->a.points) ||
         !dim_equals_const(g->dims, w.dims[3], LANES))
         return op_error(g, n, NULL, "the weights are not transformed");
     return kit_agree(g, n, w.dims[0], channel_blocks(g, outputs), "output channels") &&
@@ -476,43 +447,52 @@ static bool check_operands(graph *g, node_id n, dim inputs, dim outputs) {
 
 /* The number of output channels and the size of the result are those of the convolution that the
  * node came from: its output has them, with a layout that stays. */
+static bool check_result(graph *g, node_id n) {
+    const type *y = graph_type(g, graph_output(g, n, 0));
+    return (y->kind == TYPE_TENSOR && (y->rank == 3 || y->rank == 4)) ||
+           op_error(g, n, NULL, "the type of its result is not declared");
+}
+
 static bool infer_product(graph *g, node_id n) {
-    const type y = *graph_type(g, graph_output(g, n, 0));
     grid r;
-    if (y.kind != TYPE_TENSOR || y.rank != 4)
-        return op_error(g, n, NULL, "the type of its result is not declared");
-    if (!kit_need(g, n, 0, 5, 5) || !read_grid(g, n, y.dims, &r)) return false;
-    const type v = *kit_input(g, n, 0);
-    return kit_agree(g, n, v.dims[3], kit_dim(g, r.tiles), "tiles of a block") &&
-           check_operands(g, n, v.dims[2], y.dims[1]);
+    if (!kit_need(g, n, 0, 5, 5) || !check_result(g, n)) return false;
+    const type y = *graph_type(g, graph_output(g, n, 0)), v = *kit_input(g, n, 0);
+    return read_grid(g, n, &y, &r) &&
+           kit_agree(g, n, v.dims[3], kit_dim(g, r.tiles), "tiles of a block") &&
+           check_operands(g, n, &r, v.dims[2], y.dims[1]);
 }
 
 static bool infer_winograd(graph *g, node_id n) {
-    const type y = *graph_type(g, graph_output(g, n, 0));
     grid r;
-    if (!kit_need(g, n, 0, 4, 4)) return false;
-    const type x = *kit_input(g, n, 0);
-    if (y.kind != TYPE_TENSOR || y.rank != 4)
-        return op_error(g, n, NULL, "the type of its result is not declared");
-    return read_input_grid(g, n, &x, &r) && kit_agree(g, n, y.dims[2], r.out[0], "rows") &&
-           kit_agree(g, n, y.dims[3], r.out[1], "columns") &&
-           check_operands(g, n, channel_blocks(g, x.dims[1]), y.dims[1]);
+    if (!kit_need(g, n, 0, 3, 4) || !check_result(g, n)) return false;
+    const type y = *graph_type(g, graph_output(g, n, 0)), x = *kit_input(g, n, 0);
+    if (x.rank != y.rank) return op_error(g, n, NULL, "its result has another rank");
+    if (!read_input_grid(g, n, graph_input(g, n, 0), &r)) return false;
+    for (int i = 2; i < y.rank; i++)
+        if (!kit_agree(g, n, y.dims[i], r.w.out[i - 2], "the result")) return false;
+    return check_operands(g, n, &r, channel_blocks(g, x.dims[1]), y.dims[1]);
 }
 
-static winograd begin_products(lower *l, node_id n) {
+/* `fused`: the data are transformed in the kernel. */
+static winograd begin_products(lower *l, node_id n, bool fused) {
     graph *g = lower_graph(l);
+    value_id x = graph_input(g, n, 0);
     winograd c = {.l = l,
+                  .x = fused ? x : 0,
+                  .v = fused ? 0 : x,
                   .weights = graph_input(g, n, 1),
                   .bias = graph_input(g, n, 2),
                   .y = graph_output(g, n, 0),
                   .vectors = node_attr_int(graph_node(g, n), "vectors", 1)};
+    bool ok = fused ? read_input_grid(g, n, x, &c.r) : read_grid(g, n, lower_type(l, c.y), &c.r);
+    assert(ok), (void)ok;
     c.inputs = lower_dim(l, c.weights, 2);
     dim inputs = lower_type(l, c.weights)->dims[2],
         results = type_elements(g->dims, lower_type(l, c.y));
+    int64_t taps = (int64_t)c.r.a.axes[0]->taps * c.r.a.axes[1]->taps;
     lower_kernel(l)->work =
-        dim_mul(g->dims, kit_dim(g, 2 * KERNEL * KERNEL), dim_mul(g->dims, inputs, results));
-    int64_t extents[] = {node_attr_int(graph_node(g, n), "tiles", 1), c.vectors,
-                         point_count(find_algorithm(g, n)), LANES};
+        dim_mul(g->dims, kit_dim(g, 2 * taps), dim_mul(g->dims, inputs, results));
+    int64_t extents[] = {c.r.tiles, c.vectors, c.r.a.points, LANES};
     c.products = lower_local(l, "products", DTYPE_F32, LOOP_SPACE_STACK, 4, extents);
     return c;
 }
@@ -522,10 +502,7 @@ static winograd begin_products(lower *l, node_id n) {
 static void nest_product(lower *l, node_id n) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
-    winograd c = begin_products(l, n);
-    c.v = graph_input(g, n, 0);
-    bool ok = read_grid(g, n, lower_type(l, c.y)->dims, &c.r);
-    assert(ok), (void)ok;
+    winograd c = begin_products(l, n, false);
     bool tiles_outside = node_attr_int(graph_node(g, n), "tiles_outside", 0);
     loop_expr groups = loop_floordiv(k, lower_dim(l, c.weights, 0), loop_int(k, c.vectors));
     loop_expr blocks = loop_dim(k, c.r.blocks), inner = tiles_outside ? groups : blocks;
@@ -541,12 +518,9 @@ static void nest_product(lower *l, node_id n) {
 static void nest_winograd(lower *l, node_id n) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
-    winograd c = begin_products(l, n);
-    c.x = graph_input(g, n, 0);
-    bool ok = read_input_grid(g, n, lower_type(l, c.x), &c.r);
-    assert(ok), (void)ok;
+    winograd c = begin_products(l, n, true);
     dim parts = channel_blocks(g, lower_type(l, c.x)->dims[1]);
-    int64_t extents[] = {point_count(c.r.a), dim_value(g->dims, parts), c.r.tiles, LANES};
+    int64_t extents[] = {c.r.a.points, dim_value(g->dims, parts), c.r.tiles, LANES};
     c.local = lower_local(l, "data", DTYPE_F32, LOOP_SPACE_STACK, 4, extents);
     c.block = lower_begin(l, LOOP_PARALLEL, "p", loop_dim(k, c.r.blocks));
     c.input_block = lower_begin(l, LOOP_SERIAL, "b", loop_dim(k, parts));

@@ -1,6 +1,7 @@
-"""winograd.py ONNXCC: 3x3 convolutions that are large enough for Winograd's algorithm, in the shapes that its tiles have
-edges in: sizes that 4 does not divide, several images, channels that 16 does not divide, padding on some sides, few
-tiles and many, what follows the sum, sizes that are not known before the call. onnx's own cases are too small for it."""
+"""winograd.py ONNXCC: convolutions that are large enough for Winograd's algorithm, in the shapes that its tiles have
+edges in: windows of three and five along one axis or both, strides, sizes that 4 does not divide, several images,
+channels that 16 does not divide, padding on some sides, few tiles and many, what follows the sum, sizes that are not
+known before the call. onnx's own cases are too small for it."""
 import sys
 
 import numpy as np
@@ -14,16 +15,19 @@ def numbers(*shape):
     return np.random.default_rng(len(shape) + sum(shape)).uniform(-1, 1, shape).astype(np.float32)
 
 
-def conv(inputs, outputs):
+def conv(inputs, outputs, taps=(3, 3)):
     """Weights that keep the result near one, so that an absolute error means something."""
-    return numbers(outputs, inputs, 3, 3) / np.float32(3 * np.sqrt(inputs))
+    return numbers(outputs, inputs, *taps) / np.float32(np.sqrt(inputs * np.prod(taps)))
 
 
-def convolution(x, w, pads):
+def convolution(x, w, pads, strides=(1, 1)):
     """In doubles: the direct sum, as the standard says."""
-    x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))
-    return np.einsum("nchwij,ocij->nohw", windows, w.astype(np.float64), optimize=True)
+    axes = w.ndim - 2
+    around = [(0, 0), (0, 0), *zip(pads[:axes], pads[axes:])]
+    x = np.pad(x.astype(np.float64), around)
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], tuple(range(2, 2 + axes)))
+    windows = windows[(slice(None), slice(None), *(slice(None, None, s) for s in strides[:axes]))]
+    return np.einsum("nchwij,ocij->nohw" if axes == 2 else "nchi,oci->noh", windows, w.astype(np.float64), optimize=True)
 
 
 def main(onnxcc):
@@ -46,6 +50,24 @@ def main(onnxcc):
         expected = [convolution(data, w, pads).astype(np.float32)]
         nodes = [node("Conv", ["x", "w"], ["y"], pads=pads)]
         cases.add(name, nodes, {"x": data}, {"y": None}, {"w": w}, expected)
+    for name, x, outputs, taps, strides, pads in [
+        ("line", (2, 64, 70), 64, (3,), (1,), (1, 1)),
+        ("line_of_five", (1, 64, 203), 96, (5,), (1,), (0, 3)),
+        ("column", (1, 64, 101, 1), 128, (5, 1), (1, 1), (2, 0, 2, 0)),
+        ("row", (2, 48, 3, 50), 64, (1, 3), (1, 1), (0, 1, 0, 1)),
+        ("window_of_five", (1, 48, 17, 19), 64, (5, 5), (1, 1), (2, 2, 2, 2)),
+        ("window_of_both", (1, 48, 17, 19), 64, (3, 5), (1, 1), (1, 2, 1, 2)),
+        ("steps", (1, 64, 28, 28), 96, (3, 3), (2, 2), (1, 1, 1, 1)),
+        ("steps_odd", (2, 72, 21, 27), 128, (3, 3), (2, 2), (1, 0, 0, 1)),
+        ("steps_down", (1, 64, 33, 30), 128, (3, 3), (2, 1), (1, 1, 1, 1)),
+        ("steps_large", (1, 128, 29, 31), 128, (3, 3), (2, 2), (0, 0, 1, 1)),
+    ]:
+        data, w = numbers(*x), conv(x[1], outputs, taps)
+        expected = [convolution(data, w, pads, strides).astype(np.float32)]
+        nodes = [node("Conv", ["x", "w"], ["y"], pads=pads, strides=strides)]
+        cases.add(name, nodes, {"x": data}, {"y": None}, {"w": w}, expected)
+        dims = {"x": ["batch", x[1], *(f"size{i}" for i in range(len(x) - 2))]}
+        cases.add(f"{name}_open", nodes, {"x": data}, {"y": None}, {"w": w}, expected, dims=dims)
     x, w, v = numbers(2, 48, 11, 13), conv(48, 48), conv(48, 48)
     bias = numbers(48)
     first = np.maximum(convolution(x, w, (1, 1, 1, 1)) + bias[:, None, None], 0)

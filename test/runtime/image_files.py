@@ -1,5 +1,5 @@
 """image_files.py: small files with what Pillow does not write: of JPEG 2000, by opj_compress of OpenJPEG 2.5.0, and of WebP, by
-cwebp of libwebp 1.2.4."""
+libwebp 1.2.4."""
 
 JPEG_2000 = {
     "bypass_layers": """
@@ -191,4 +191,16 @@ WEBP = {
         +8bE5/gTSya9uVqmyFPpiKK19fxXmj0BJhk+uY6x2NEAAA/Us+Mf6sB1HZC43GgAGh/Tx5yHQsd+dqRguU8gcYy37c4Do9Bm5RTHqTi48qElij
         7hHKcI0A0vbm8B7tCE9KoW0hQxN5FQ4WR8zOhTbB2UePUk2FQZCtth8mdDxEHE+J6OVXl5PyIOBy+Ke6eybRtw2MRKURmg7cEdXIWDwdEXQUAX
         IEJcaJitN790M6kHLTlAB979vhIbBaGC64HRaAZzBKUy9TE1qBsrGKa1KDog6tuB0krY6uDY0Vj/Y2xmI5lbMmnDEy0VEE96AAAA==""",
+    "partitions": """
+        UklGRkQDAABXRUJQVlA4IDgDAABQDQCdASotAGQAPuVcp02pJSOiNtM+qSCciWxcYet3KQQ+N2n/Oren4o1m62Bdnf7Bnrn4q64j/pKlb+y/7P
+        +3eaz559QH6zf6/1AKM0RKd/wH8w9A6rP4zYXi0WI/VaC+kmCwzezd6fdNVOFWebqi2fgAANIAALUAAMcAAP6PoXtpQVmF/HAYxgrRg6kC7aGK
+        yb3C6CNiXo/kC8PGKs9CqoVQYn//rNlscDG/9/Y8s5Ym8NESO3kc2R3hIDOmlQQ/NoevikRh//o3f3crmL0jt/z7yd5+YatTNw7L2uGratWcHE
+        izYjzxJn+/++i0b0V2mOuDkj7lM5AH1A5njb0WvJsFvJH5i6BZvKY1fDYSUIV/90u4TBcaLfIlLxv42qIlivP5G7yMtyyRb1XWA7mlv/b2dTg1
+        pNm8XrQMK7WHxG74G6jCqxM7LSbKUp+AAP619fmhXM+lkq0sHou6RoCyf6iAn38UdZVfU0VoyDfe+gOOWr32azHx0Sby/cNa+UeCRIDl5lPOpf
+        fHExvvtHmcsXB+ObfyFZ2OrcSmmmiAwcwUyOMTpdnqpLSWT6ikp7qNxJu7XYiKQc6X8TthkEnEXlT/fe39+gxnLrwUMSq7wfCYBDQfHnANjNka
+        7Wfq3qPkyYmIZw2+3ngCzsd8s3WmCbIdqREP45DvAAbyyG/H8ykOAAD6n009K8O7D7vHpklv5DAWEE+Lv9x+H3ReCz44V84grWsD7EF4XSpdOt
+        42dl/KIE8w1V+PPFSxYVY4cr6XoVwHfa6Db7FrQvPxULRCvIU0W7KRQ9IkoFV1sVEytmF30e17v2Uhh5XfPtiyeRbS8qzV99FCAYt9bhZBavBZ
+        7pBcMjnRwBAt/gY+9BhHRZO4yR0UoztEwbk80aVEzowcRYTFiAAvVpzOl6sYDhbq2Qb1lyIzzHTB9K8zDX5mPjk6AMtbSU2O+gAA/lCodOJ3rM
+        r1+959NV2nIJrGug469DE0eTLxF7wBltn6rNBxxZIq19jeIrbkoh2+KMhYzwG7IfSpAmjVl/+xXHj8tA1y8++pQg4fs818RdTrNZy3gkWIz98T
+        ER5dYTt1dXhbYt+HlpYBfwAAAA==""",
 }

@@ -47,6 +47,19 @@ def with_palette(image):
     return file[:head] + box(b"jp2h", boxes + palette + columns) + file[end:]
 
 
+def with_own_markers(image):
+    """A codestream whose second component has markers of its own, and the file's long form of a box's length."""
+    file = encode(image, "JPEG2000")
+    box_at = file.index(b"jp2c") - 4
+    cod, qcd = file.index(b"\xff\x52", box_at), file.index(b"\xff\x5c", box_at)
+    end = qcd + 2 + struct.unpack(">H", file[qcd + 2 : qcd + 4])[0]
+    steps = file[qcd + 4 : end]
+    style = struct.pack(">HHBB", 0xFF53, 9, 1, file[cod + 4]) + file[cod + 9 : cod + 14]
+    own = struct.pack(">HHB", 0xFF5D, 3 + len(steps), 1) + steps
+    stream = file[box_at + 8 : end] + style + own + file[end:]
+    return file[:box_at] + struct.pack(">I4sQ", 1, b"jp2c", 16 + len(stream)) + stream
+
+
 def others(files):
     """What Pillow does not write."""
     for name, text in files.items():
@@ -69,6 +82,10 @@ def jpeg_2000():
         yield f"mode_{mode}", encode(image.convert(mode), "JPEG2000")
     yield "apart", encode(image, "JPEG2000", mct=0, signed=True, no_jp2=True, num_resolutions=1)
     yield "palette", with_palette(image)
+    yield "own_markers", with_own_markers(image)
+    for irreversible in (False, True):  # tiles of one sample, at odd places
+        options = {"tile_size": (2, 2), "offset": (1, 1), "num_resolutions": 2, "irreversible": irreversible}
+        yield f"odd_{irreversible}", encode(picture(4, 6), "JPEG2000", **options)
     yield "small_blocks", encode(image, "JPEG2000", codeblock_size=(4, 4))
     yield "flat_blocks", encode(image, "JPEG2000", codeblock_size=(1024, 4), plt=True)
     yield from others(image_files.JPEG_2000)
@@ -100,6 +117,8 @@ def webp_lossless():
     for colours in (2, 4, 9, 17, 256):
         yield f"colours_{colours}", encode(image.quantize(colours).convert("RGB"), "WEBP", lossless=True)
     y, x = np.mgrid[0:60, 0:90]
+    waves = 127 + 60 * np.sin(x / 9)[..., None] * np.cos(y / 7)[..., None] + [0, 9, 5]
+    yield "waves", encode(Image.fromarray(waves.astype(np.uint8)), "WEBP", lossless=True, quality=100)
     slopes = np.stack([x, y, x + y], -1).astype(np.uint8)
     mixed = np.concatenate([slopes, np.array(picture(90, 60)), np.array(picture(90, 60).quantize(20).convert("RGB"))])
     yield "slopes", encode(Image.fromarray(slopes), "WEBP", lossless=True, method=6, quality=100)

@@ -9,7 +9,7 @@ typedef struct {
     int64_t left; /* bytes of the chunk that are not read yet */
     uint32_t bits;
     int count; /* bits that are read and not used */
-    int ended; /* read behind the last chunk */
+    int ended; /* read behind the last chunk or the file */
     uint8_t *out;
     int64_t made, room;
 } image_inflater;
@@ -30,6 +30,7 @@ static int image_next(image_inflater *f) {
         f->j->at = next + 8;
     }
     f->left--;
+    if (f->j->at >= f->j->size) f->ended = 1; /* within the chunk */
     return image_byte(f->j, f->j->at++);
 }
 

@@ -1,74 +1,10 @@
-/* jpeg.h: JPEG (ITU-T T.81), baseline and extended sequential with Huffman codes. The inverse
- * cosine transform, upsampling and colours are rounded as libjpeg does. */
+/* jpeg.h: JPEG (ITU-T T.81) of 8 bits with Huffman codes: the segments of the file, and pixels from
+ * its coefficients. The inverse cosine transform, upsampling and colours are rounded as libjpeg
+ * does. */
 #ifndef ONNXCC_RT_IMAGE_DECODER_JPEG_H
 #define ONNXCC_RT_IMAGE_DECODER_JPEG_H
 
-#include "common.h"
-
-enum { JPEG_COMPONENTS = 3 };
-
-/* A Huffman code: symbols in the order of their codes. */
-typedef struct {
-    int counts[17];
-    uint8_t symbols[256];
-} image_jpeg_codes;
-
-typedef struct {
-    int id, across, down, table; /* sampling factors; number of its quantisation table */
-    int dc, ac, last;            /* numbers of its codes; the last block's first coefficient */
-    int64_t width, height;       /* samples that count */
-    int64_t stride;              /* of the plane, whole blocks */
-    uint8_t *plane;
-} image_component;
-
-typedef struct {
-    image_job *j;
-    uint16_t tables[4][64];
-    image_jpeg_codes codes[8]; /* four for first coefficients, four for the others */
-    image_component parts[JPEG_COMPONENTS];
-    int count, most_across, most_down, restart;
-    int adobe; /* the colours are RGB as they are */
-    uint32_t bits;
-    int held;   /* bits that are read and not used */
-    int marked; /* the reader stands at a marker: zeros follow */
-} image_jpeg;
-
-static const uint8_t image_zigzag[64] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
-    41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
-    30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
-
-static int image_jpeg_bit(image_jpeg *p) {
-    if (!p->held) {
-        int byte = p->marked ? 0 : image_byte(p->j, p->j->at);
-        if (!p->marked && byte == 0xFF && image_byte(p->j, p->j->at + 1)) p->marked = 1;
-        if (p->j->at >= p->j->size) p->marked = 1;
-        if (p->marked) byte = 0;
-        if (!p->marked) p->j->at += byte == 0xFF ? 2 : 1; /* a zero is stuffed behind FF */
-        p->bits = (uint32_t)byte;
-        p->held = 8;
-    }
-    return (int)(p->bits >> --p->held & 1);
-}
-
-/* `count` bits as a number that is negative if the first of them is 0. */
-static int image_jpeg_signed(image_jpeg *p, int count) {
-    int v = 0;
-    for (int i = 0; i < count; i++) v = v << 1 | image_jpeg_bit(p);
-    return count && v < 1 << (count - 1) ? v - (1 << count) + 1 : v;
-}
-
-static int image_jpeg_symbol(image_jpeg *p, const image_jpeg_codes *c) {
-    int code = 0, first = 0, index = 0;
-    for (int length = 1; length <= 16; length++) {
-        code |= image_jpeg_bit(p);
-        if (code - first < c->counts[length]) return c->symbols[index + code - first];
-        index += c->counts[length];
-        first = (first + c->counts[length]) << 1;
-        code <<= 1;
-    }
-    return -1;
-}
+#include "jpeg_scan.h"
 
 /* ---- the inverse cosine transform ---- */
 
@@ -118,7 +54,7 @@ static int image_jpeg_tables(image_jpeg *p, int64_t at, int64_t end) {
         int head = image_byte(p->j, at++), wide = head >> 4 ? 2 : 1;
         if ((head & 15) > 3 || at + 64 * wide > end) return 0;
         for (int i = 0; i < 64; i++)
-            p->tables[head & 15][image_zigzag[i]] = (uint16_t)image_big(p->j, at + i * wide, wide);
+            p->tables[head & 15][i] = (uint16_t)image_big(p->j, at + i * wide, wide);
         at += 64 * wide;
     }
     return 1;
@@ -137,21 +73,22 @@ static int image_jpeg_read_codes(image_jpeg *p, int64_t at, int64_t end) {
     return 1;
 }
 
-/* Sizes of the planes, and the planes in the scratch. */
-static int image_jpeg_planes(image_jpeg *p) {
+/* Sizes of the components, and their coefficients in the scratch. */
+static int image_jpeg_take(image_jpeg *p) {
     image_job *j = p->j;
-    int64_t used = 0;
     int64_t columns = (j->width + 8 * p->most_across - 1) / (8 * p->most_across);
     int64_t rows = (j->height + 8 * p->most_down - 1) / (8 * p->most_down);
     for (int i = 0; i < p->count; i++) {
         image_component *c = &p->parts[i];
         c->width = (j->width * c->across + p->most_across - 1) / p->most_across;
         c->height = (j->height * c->down + p->most_down - 1) / p->most_down;
-        c->stride = columns * c->across * 8;
-        c->plane = j->scratch + used;
-        used += c->stride * rows * c->down * 8;
+        c->columns = columns * c->across;
+        c->rows = rows * c->down;
+        c->blocks = image_take(j, c->columns * c->rows * 64, sizeof *c->blocks);
+        c->plane = image_take(j, c->columns * c->rows, 64);
+        if (!c->blocks || !c->plane) return 0;
     }
-    return used <= j->scratch_bytes;
+    return 1;
 }
 
 static int image_jpeg_frame(image_jpeg *p, int64_t at, int64_t end) {
@@ -174,74 +111,25 @@ static int image_jpeg_frame(image_jpeg *p, int64_t at, int64_t end) {
         if (c->across > p->most_across) p->most_across = c->across;
         if (c->down > p->most_down) p->most_down = c->down;
     }
-    return image_jpeg_planes(p) ? ONNXCC_OK : ONNXCC_ERROR_UNSUPPORTED_VALUE;
+    return image_jpeg_take(p) ? ONNXCC_OK : ONNXCC_ERROR_UNSUPPORTED_VALUE;
 }
 
-/* ---- the scan ---- */
+/* The component's samples from its coefficients. */
+static void image_jpeg_make_plane(image_component *c) {
+    static const uint8_t places[64] = {
+        0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
+        41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
+        30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
-static int image_jpeg_read_block(image_jpeg *p, image_component *c, int64_t x, int64_t y) {
-    int64_t coefficients[64] = {0};
-    const uint16_t *table = p->tables[c->table];
-    int size = image_jpeg_symbol(p, &p->codes[c->dc]);
-    if (size < 0 || size > 11) return 0;
-    c->last += image_jpeg_signed(p, size);
-    if (c->last < -32768 || c->last > 32767) return 0;
-    coefficients[0] = c->last * table[0];
-    for (int i = 1; i < 64; i++) {
-        int symbol = image_jpeg_symbol(p, &p->codes[4 + c->ac]);
-        if (symbol < 0) return 0;
-        if (symbol == 0) break;
-        i += symbol >> 4;
-        if (i > 63) return 0;
-        if (symbol & 15) {
-            int at = image_zigzag[i];
-            coefficients[at] = image_jpeg_signed(p, symbol & 15) * table[at];
+    for (int64_t b = 0; b < c->columns * c->rows; b++) {
+        int64_t coefficients[64];
+        for (int i = 0; i < 64; i++) {
+            int64_t v = (int64_t)c->blocks[64 * b + i] * c->steps[i];
+            coefficients[places[i]] = v < -8192 ? -8192 : v > 8191 ? 8191 : v; /* none is beyond */
         }
+        image_jpeg_block(coefficients, c->plane + 64 * (b - b % c->columns) + b % c->columns * 8,
+                         8 * c->columns);
     }
-    for (int i = 0; i < 64; i++) { /* no honest file is beyond */
-        if (coefficients[i] > 8191) coefficients[i] = 8191;
-        if (coefficients[i] < -8192) coefficients[i] = -8192;
-    }
-    image_jpeg_block(coefficients, c->plane + y * 8 * c->stride + x * 8, c->stride);
-    return 1;
-}
-
-/* Goes on behind a restart marker. */
-static int image_jpeg_restart(image_jpeg *p) {
-    image_job *j = p->j;
-    p->held = p->marked = 0;
-    if (image_byte(j, j->at) != 0xFF || (image_byte(j, j->at + 1) & 0xF8) != 0xD0) return 0;
-    j->at += 2;
-    for (int i = 0; i < p->count; i++) p->parts[i].last = 0;
-    return 1;
-}
-
-/* All components in one scan; with one of them its blocks stand alone. */
-static int image_jpeg_scan(image_jpeg *p, int64_t at) {
-    image_job *j = p->j;
-    if (image_byte(j, at) != p->count) return 0;
-    for (int i = 0; i < p->count; i++) {
-        int tables = image_byte(j, at + 2 + 2 * i);
-        if (image_byte(j, at + 1 + 2 * i) != p->parts[i].id || (tables >> 4) > 3 ||
-            (tables & 15) > 3)
-            return 0;
-        p->parts[i].dc = tables >> 4;
-        p->parts[i].ac = tables & 15;
-    }
-    int64_t columns = (j->width + 8 * p->most_across - 1) / (8 * p->most_across);
-    int64_t rows = (j->height + 8 * p->most_down - 1) / (8 * p->most_down);
-    j->at = at + 4 + 2 * p->count;
-    for (int64_t m = 0; m < columns * rows; m++) {
-        if (p->restart && m && m % p->restart == 0 && !image_jpeg_restart(p)) return 0;
-        for (int i = 0; i < p->count; i++) {
-            image_component *c = &p->parts[i];
-            for (int b = 0; b < c->across * c->down; b++)
-                if (!image_jpeg_read_block(p, c, m % columns * c->across + b % c->across,
-                                           m / columns * c->down + b / c->across))
-                    return 0;
-        }
-    }
-    return 1;
 }
 
 /* ---- pixels ---- */
@@ -255,7 +143,8 @@ static int image_jpeg_sample(const image_jpeg *p, const image_component *c, int6
     int64_t aside = column + (x % 2 ? 1 : -1), beside = row + (y % 2 ? 1 : -1);
     if (wide && c->width <= 2) wide = tall = 0;
     if (beside < 0 || beside >= c->height) beside = row;
-    const uint8_t *near = c->plane + row * c->stride, *far = c->plane + beside * c->stride;
+    const uint8_t *near = c->plane + row * 8 * c->columns,
+                  *far = c->plane + beside * 8 * c->columns;
     if (!wide && !tall) return near[column];
     if (!wide) return (3 * near[column] + far[column] + (y % 2 ? 2 : 1)) >> 2;
     if (aside < 0 || aside >= c->width) aside = column;
@@ -267,8 +156,9 @@ static int image_jpeg_sample(const image_jpeg *p, const image_component *c, int6
     return (3 * here + there + (x % 2 ? 7 : 8)) >> 4;
 }
 
-static void image_jpeg_pixels(const image_jpeg *p) {
+static int image_jpeg_pixels(image_jpeg *p) {
     const image_job *j = p->j;
+    for (int i = 0; i < p->count; i++) image_jpeg_make_plane(&p->parts[i]);
     for (int64_t y = 0; y < j->height; y++)
         for (int64_t x = 0; x < j->width; x++) {
             int v[3];
@@ -280,6 +170,14 @@ static void image_jpeg_pixels(const image_jpeg *p) {
             }
             image_put_ycc(j, x, y, v[0], v[1], v[2]);
         }
+    return ONNXCC_OK;
+}
+
+/* Whether all scans are read: of a progressive file the end must follow. */
+static int image_jpeg_is_whole(const image_jpeg *p, int marker) {
+    for (int i = 0; i < p->count; i++)
+        if (!p->parts[i].scanned) return 0;
+    return !p->progressive || marker == 0xD9;
 }
 
 static int image_jpeg_file(image_job *j) {
@@ -294,8 +192,9 @@ static int image_jpeg_file(image_job *j) {
             at++;
             continue;
         }
-        if (marker == 0xC0 || marker == 0xC1) {
+        if (marker >= 0xC0 && marker <= 0xC2) {
             if (p.count) break;
+            p.progressive = marker == 0xC2;
             status = image_jpeg_frame(&p, first, end);
         } else if (marker == 0xC4) {
             well = image_jpeg_read_codes(&p, first, end);
@@ -306,11 +205,11 @@ static int image_jpeg_file(image_job *j) {
         } else if (marker == 0xEE && image_big(j, first, 4) == 0x41646F62) { /* Adobe */
             p.adobe = image_byte(j, first + 11) == 0;
         } else if (marker == 0xDA) {
-            if (!p.count || !image_jpeg_scan(&p, first)) break;
-            image_jpeg_pixels(&p);
-            return ONNXCC_OK;
-        } else if (marker > 0xC1 && marker < 0xD0 && marker != 0xC8 && marker != 0xCC) {
-            break; /* another process: progressive, lossless, arithmetic */
+            if (!p.count || !image_jpeg_scan(&p, first, end)) break;
+            end = image_jpeg_find_marker(&p);
+            if (image_jpeg_is_whole(&p, image_byte(j, end + 1))) return image_jpeg_pixels(&p);
+        } else if (marker > 0xC2 && marker < 0xD0 && marker != 0xC8 && marker != 0xCC) {
+            break; /* another process: lossless, arithmetic */
         }
         if (status) return status;
         if (!well) break;

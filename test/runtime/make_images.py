@@ -91,6 +91,38 @@ def jpeg_2000():
     yield from others(image_files.JPEG_2000)
 
 
+def jpeg():
+    """JPEG: all samplings, sequential and progressive, restarts, gray and colours that are not transformed."""
+    for width, height in ((1, 1), (2, 1), (1, 3), (5, 7), (17, 16), (33, 17), (101, 75)):
+        image = picture(width, height)
+        for sampling in (0, 1, 2):
+            name = f"{width}_{height}_{sampling}"
+            yield f"sequential_{name}", encode(image, "JPEG", quality=85, subsampling=sampling)
+            yield f"progressive_{name}", encode(image, "JPEG", quality=85, subsampling=sampling, progressive=True)
+    image = picture(61, 45)
+    for quality in (1, 10, 95, 100):
+        yield f"sequential_{quality}", encode(image, "JPEG", quality=quality, restart_marker_blocks=3)
+        yield f"progressive_{quality}", encode(image, "JPEG", quality=quality, progressive=True, restart_marker_rows=1)
+    for progressive in (False, True):
+        yield f"gray_{progressive}", encode(image.convert("L"), "JPEG", progressive=progressive)
+        yield f"rgb_{progressive}", encode(image, "JPEG", keep_rgb=True, progressive=progressive, exif=b"Exif\0\0odd")
+    yield from others(image_files.JPEG)
+
+
+def simple():
+    """The formats without or with few transforms."""
+    image = picture(61, 45)
+    for mode in ("1", "L", "P", "RGB"):
+        yield f"bmp_{mode}", encode(image.convert(mode), "BMP")
+    for mode in ("1", "L", "P", "LA", "RGB", "RGBA"):
+        yield f"png_{mode}", encode(image.convert(mode), "PNG")
+    for mode in ("1", "L", "RGB"):
+        yield f"pnm_{mode}", encode(image.convert(mode), "PPM")
+    for mode in ("L", "RGB", "RGBA"):
+        for packing in ("raw", "packbits"):
+            yield f"tiff_{mode}_{packing}", encode(image.convert(mode), "TIFF", compression=packing)
+
+
 def webp():
     """WebP, lossy: qualities, and sizes that are no multiples of a macroblock."""
     for width, height in ((1, 1), (2, 1), (1, 3), (5, 7), (16, 16), (33, 17), (64, 48), (101, 75)):
@@ -134,7 +166,7 @@ def webp_lossless():
 def main(out):
     os.makedirs(out, exist_ok=True)
     lines = []
-    for family in (jpeg_2000, webp, webp_lossless):
+    for family in (simple, jpeg, jpeg_2000, webp, webp_lossless):
         for name, data in family():
             pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
             name = f"{family.__name__}_{name}"

@@ -1,4 +1,5 @@
-/* inflate.h: inflate (RFC 1951), over the data of all IDAT chunks of a PNG. */
+/* inflate.h: inflate (RFC 1951), over one piece of the file or the data of all IDAT chunks of a
+ * PNG. */
 #ifndef ONNXCC_RT_IMAGE_DECODER_INFLATE_H
 #define ONNXCC_RT_IMAGE_DECODER_INFLATE_H
 
@@ -12,6 +13,7 @@ typedef struct {
     int ended; /* read behind the last chunk or the file */
     uint8_t *out;
     int64_t made, room;
+    int chunked; /* behind a chunk may come another IDAT */
 } image_inflater;
 
 /* Codes of each length, and symbols in the order of their codes. */
@@ -22,7 +24,7 @@ typedef struct {
 static int image_next(image_inflater *f) {
     while (!f->left) { /* behind a chunk stand 4 bytes of checksum and the next one's head */
         int64_t next = f->j->at + 4;
-        if (f->ended || image_big(f->j, next + 4, 4) != 0x49444154) {
+        if (f->ended || !f->chunked || image_big(f->j, next + 4, 4) != 0x49444154) {
             f->ended = 1;
             return 0;
         }

@@ -91,7 +91,7 @@ static int image_png(image_job *j) {
         j->at += length + 12;
         if (j->at + 12 > j->size) return ONNXCC_ERROR_UNSUPPORTED_VALUE;
     }
-    image_inflater f = {j, image_big(j, j->at, 4), 0, 0, 0, j->scratch, 0, j->scratch_bytes};
+    image_inflater f = {j, image_big(j, j->at, 4), 0, 0, 0, j->scratch, 0, j->scratch_bytes, 1};
     j->at += 8;
     if (!image_inflate(&f)) return ONNXCC_ERROR_UNSUPPORTED_VALUE;
     uint8_t *rows = j->scratch;

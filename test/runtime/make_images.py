@@ -118,9 +118,20 @@ def simple():
         yield f"png_{mode}", encode(image.convert(mode), "PNG")
     for mode in ("1", "L", "RGB"):
         yield f"pnm_{mode}", encode(image.convert(mode), "PPM")
-    for mode in ("L", "RGB", "RGBA"):
-        for packing in ("raw", "packbits"):
-            yield f"tiff_{mode}_{packing}", encode(image.convert(mode), "TIFF", compression=packing)
+
+
+def tiff():
+    """TIFF: every compression but JPEG and fax, with and without predictor, several strips."""
+    image = picture(61, 45)
+    for mode in ("1", "L", "P", "LA", "RGB", "RGBA"):
+        for packing in ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate"):
+            options = {"compression": packing, "strip_size": 1500}
+            if packing in ("tiff_lzw", "tiff_adobe_deflate") and mode not in ("1", "P"):
+                options["tiffinfo"] = {317: 2}
+            yield f"{mode}_{packing}", encode(image.convert(mode), "TIFF", **options)
+    yield "runs", encode(Image.new("RGB", (700, 300), (1, 2, 3)), "TIFF", compression="tiff_lzw")
+    yield "noise", encode(Image.fromarray(RNG.integers(0, 256, (60, 60, 3), np.uint8)), "TIFF", compression="tiff_lzw")
+    yield from others(image_files.TIFF)
 
 
 def webp():
@@ -166,7 +177,7 @@ def webp_lossless():
 def main(out):
     os.makedirs(out, exist_ok=True)
     lines = []
-    for family in (simple, jpeg, jpeg_2000, webp, webp_lossless):
+    for family in (simple, tiff, jpeg, jpeg_2000, webp, webp_lossless):
         for name, data in family():
             pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
             name = f"{family.__name__}_{name}"

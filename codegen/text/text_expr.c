@@ -205,6 +205,12 @@ static void put_extreme(text_printer *p, const loop_node *n) {
 static void put_cast(text_printer *p, const loop_node *n) {
     dtype from = loop_type(p->k, n->args[0]);
     bool to_int = !dtype_is_float(n->type) && n->type != DTYPE_BOOL;
+    if (from == DTYPE_F16 && to_int) { /* by way of a single, which holds every half */
+        text_putf(p, "%s(", text_helper_convert(p->m, n->type, DTYPE_F32));
+        put_call(p, text_helper_convert(p->m, DTYPE_F32, from), n);
+        text_put(p, ")");
+        return;
+    }
     if (from == DTYPE_F16 || n->type == DTYPE_F16 || (to_int && dtype_is_float(from))) {
         put_call(p, text_helper_convert(p->m, n->type, from), n);
         return;

@@ -1,6 +1,7 @@
-/* recurrence.c: the time steps of RNN, GRU and LSTM, as one nest: batches are independent, time is
- * in order, and a step is products of the state with the recurrent weights (gates are the lanes)
- * and the cell's arithmetic. State and gates of one batch entry lie on the stack. */
+/* recurrence.c: the time steps of RNN, GRU and LSTM, as one nest: directions and batches are
+ * independent and threads share them, time is in order, and a step is products of the state with
+ * the recurrent weights (gates are the lanes) and the cell's arithmetic. State and gates of one
+ * batch entry lie on the stack. */
 #include "ir/ops/recurrent.h"
 
 #include <assert.h>
@@ -295,13 +296,14 @@ static void place_step(lower *l, cell *c, loop_expr t, loop_expr steps) {
     c->place = lower_value(l, place, NULL);
 }
 
+/* Runs one direction of batch entry c->batch. */
 static void run_direction(lower *l, cell *c) {
     static void (*const steps[])(lower *, const cell *) = {step_rnn, step_gru, step_lstm};
     loop_expr extent = lower_dim(l, c->in[RECURRENCE_X], 0);
     int64_t rows = c->s.gates * c->hidden;
-    int opened = 0, in_time = 0;
+    int in_time = 0;
     c->d = loop_int(lower_kernel(l), c->direction);
-    c->batch = begin(l, LOOP_INDEPENDENT, "b", lower_dim(l, c->in[RECURRENCE_X], 1), &opened);
+    c->backwards = c->s.reverse || c->direction == 1;
     c->h = lower_local(l, "h", c->sum, LOOP_SPACE_STACK, 1, &c->hidden);
     c->gates = lower_local(l, "gates", c->sum, LOOP_SPACE_STACK, 1, &rows);
     load_state(l, c, RECURRENCE_H, c->h);
@@ -317,6 +319,25 @@ static void run_direction(lower *l, cell *c) {
     kit_end(l, in_time);
     write_state(l, c, c->y_h, c->h);
     if (c->s.kind == RECURRENT_LSTM) write_state(l, c, c->y_c, c->c);
+}
+
+/* The entries of the batch forwards, then those backwards. */
+static void run_directions(lower *l, cell *c) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr batch = lower_dim(l, c->in[RECURRENCE_X], 1);
+    int opened = 0;
+    loop_expr all = loop_mul(k, batch, loop_int(k, c->s.directions));
+    loop_expr p = begin(l, LOOP_PARALLEL, "p", all, &opened);
+    c->batch = p;
+    if (c->s.directions > 1) {
+        lower_begin_if(l, loop_lt(k, p, batch));
+        run_direction(l, c);
+        lower_else(l);
+        c->direction = 1;
+        c->batch = loop_sub(k, p, batch);
+    }
+    run_direction(l, c);
+    if (c->s.directions > 1) lower_end_if(l);
     kit_end(l, opened);
 }
 
@@ -332,10 +353,12 @@ static void nest_recurrence(lower *l, node_id n, recurrent_kind kind) {
     const type r = *lower_type(l, c.in[RECURRENCE_R]);
     c.hidden = dim_value(g->dims, r.dims[dtype_is_float(r.dtype) ? 2 : 1]);
     c.sum = kit_sum_type(lower_type(l, c.in[RECURRENCE_X])->dtype);
-    for (c.direction = 0; c.direction < c.s.directions; c.direction++) {
-        c.backwards = c.s.reverse || c.direction == 1;
-        run_direction(l, &c);
-    }
+    run_directions(l, &c);
+    /* Those of the products: what is counted in the loops would be both sides of a choice. */
+    dim steps = lower_type(l, c.in[RECURRENCE_X])->dims[0];
+    dim batch = lower_type(l, c.in[RECURRENCE_X])->dims[1];
+    dim step = kit_dim(g, 2 * c.s.directions * c.s.gates * c.hidden * c.hidden);
+    lower_kernel(l)->work = dim_mul(g->dims, step, dim_mul(g->dims, steps, batch));
 }
 
 static void nest_rnn(lower *l, node_id n) {

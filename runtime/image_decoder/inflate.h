@@ -16,9 +16,12 @@ typedef struct {
     int chunked; /* behind a chunk may come another IDAT */
 } image_inflater;
 
-/* Codes of each length, and symbols in the order of their codes. */
+enum { INFLATE_QUICK = 9 };
+
+/* Codes of each length, and symbols in the order of their codes. What the next bits begin with, if
+ * it is a short code: its length above 9 bits of its symbol. */
 typedef struct {
-    uint16_t counts[16], symbols[288];
+    uint16_t counts[16], symbols[288], quick[1 << INFLATE_QUICK];
 } image_codes;
 
 static int image_next(image_inflater *f) {
@@ -56,11 +59,26 @@ static void image_make_codes(image_codes *c, const uint8_t *lengths, int count) 
     for (int i = 1; i < 15; i++) next[i + 1] = (uint16_t)(next[i] + c->counts[i]);
     for (int i = 0; i < count; i++)
         if (lengths[i]) c->symbols[next[lengths[i]]++] = (uint16_t)i;
+    for (int length = 1, code = 0, index = 0; length <= INFLATE_QUICK; length++, code <<= 1)
+        for (int i = 0; i < c->counts[length]; i++, code++, index++) {
+            int turned = 0; /* codes come from their highest bit on */
+            for (int k = 0; k < length; k++) turned |= (code >> k & 1) << (length - 1 - k);
+            for (; turned < 1 << INFLATE_QUICK; turned += 1 << length)
+                c->quick[turned] = (uint16_t)(length << 9 | c->symbols[index]);
+        }
 }
 
 /* The next symbol; -1 if no code has these bits. Codes of one length follow each other. */
 static int image_symbol(image_inflater *f, const image_codes *c) {
     int code = 0, first = 0, index = 0;
+    for (; f->count <= 24 && f->left > 0 && f->j->at < f->j->size; f->left--, f->count += 8)
+        f->bits |= (uint32_t)f->j->in[f->j->at++] << f->count;
+    int quick = c->quick[f->bits & ((1 << INFLATE_QUICK) - 1)];
+    if (quick && quick >> 9 <= f->count) {
+        f->bits >>= quick >> 9;
+        f->count -= quick >> 9;
+        return quick & 511;
+    }
     for (int length = 1; length < 16; length++) {
         code |= image_bits(f, 1);
         int count = c->counts[length];
@@ -79,8 +97,7 @@ static int image_emit(image_inflater *f, int byte) {
 }
 
 static int image_stored(image_inflater *f) {
-    f->bits = 0;
-    f->count = 0;
+    image_bits(f, f->count % 8); /* to the next byte */
     int length = image_bits(f, 16), check = image_bits(f, 16);
     if ((length ^ check) != 0xFFFF) return 0;
     while (length-- > 0)

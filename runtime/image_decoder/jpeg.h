@@ -134,42 +134,50 @@ static void image_jpeg_make_plane(image_component *c) {
 
 /* ---- pixels ---- */
 
-/* A sample of the component at a pixel of the image. Where it has half of the samples along an axis
+/* A row of the component in the width of the image. Where it has half of the samples along an axis
  * they lie between the pixels: a pixel takes three parts of the nearer and one of the farther, and
  * halves are rounded down and up in turn. */
-static int image_jpeg_sample(const image_jpeg *p, const image_component *c, int64_t x, int64_t y) {
+static void image_jpeg_line(const image_jpeg *p, const image_component *c, int64_t y, uint8_t *to) {
     int wide = c->across < p->most_across, tall = c->down < p->most_down;
-    int64_t column = wide ? x / 2 : x, row = tall ? y / 2 : y;
-    int64_t aside = column + (x % 2 ? 1 : -1), beside = row + (y % 2 ? 1 : -1);
-    if (wide && c->width <= 2) wide = tall = 0;
+    int64_t row = tall ? y / 2 : y, beside = row + (y % 2 ? 1 : -1), width = p->j->width;
     if (beside < 0 || beside >= c->height) beside = row;
-    const uint8_t *near = c->plane + row * 8 * c->columns,
-                  *far = c->plane + beside * 8 * c->columns;
-    if (!wide && !tall) return near[column];
-    if (!wide) return (3 * near[column] + far[column] + (y % 2 ? 2 : 1)) >> 2;
-    if (aside < 0 || aside >= c->width) aside = column;
-    if (!tall) {
-        if (aside == column) return near[column];
-        return (3 * near[column] + near[aside] + (x % 2 ? 2 : 1)) >> 2;
+    const uint8_t *near = c->plane + row * 8 * c->columns;
+    const uint8_t *far = c->plane + beside * 8 * c->columns;
+    if (!wide || c->width <= 2) {
+        for (int64_t x = 0; x < width; x++)
+            to[x] = wide    ? near[x / 2]
+                    : !tall ? near[x]
+                            : (uint8_t)((3 * near[x] + far[x] + (y % 2 ? 2 : 1)) >> 2);
+        return;
     }
-    int here = 3 * near[column] + far[column], there = 3 * near[aside] + far[aside];
-    return (3 * here + there + (x % 2 ? 7 : 8)) >> 4;
+    int own = tall ? 3 * near[0] + far[0] : near[0], before = own;
+    for (int64_t i = 0; i < c->width; i++) {
+        int64_t next = i + 1 < c->width ? i + 1 : i;
+        int behind = tall ? 3 * near[next] + far[next] : near[next];
+        to[2 * i] = (uint8_t)(tall ? (3 * own + before + 8) >> 4 : (3 * own + before + 1) >> 2);
+        if (2 * i + 1 < width)
+            to[2 * i + 1] =
+                (uint8_t)(tall ? (3 * own + behind + 7) >> 4 : (3 * own + behind + 2) >> 2);
+        before = own;
+        own = behind;
+    }
 }
 
 static int image_jpeg_pixels(image_jpeg *p) {
-    const image_job *j = p->j;
+    image_job *j = p->j;
+    uint8_t *lines = image_take(j, JPEG_COMPONENTS, j->width), *v[3];
+    if (!lines) return ONNXCC_ERROR_UNSUPPORTED_VALUE;
     for (int i = 0; i < p->count; i++) image_jpeg_make_plane(&p->parts[i]);
-    for (int64_t y = 0; y < j->height; y++)
+    for (int i = 0; i < 3; i++) v[i] = lines + (i < p->count ? i : 0) * j->width;
+    for (int64_t y = 0; y < j->height; y++) {
+        for (int i = 0; i < p->count; i++) image_jpeg_line(p, &p->parts[i], y, v[i]);
         for (int64_t x = 0; x < j->width; x++) {
-            int v[3];
-            for (int i = 0; i < p->count; i++) v[i] = image_jpeg_sample(p, &p->parts[i], x, y);
-            if (p->count == 1) v[1] = v[2] = v[0];
-            if (p->count == 1 || p->adobe) {
-                image_put(j, x, y, v[0], v[1], v[2]);
-                continue;
-            }
-            image_put_ycc(j, x, y, v[0], v[1], v[2]);
+            if (p->count == 1 || p->adobe)
+                image_put(j, x, y, v[0][x], v[1][x], v[2][x]);
+            else
+                image_put_ycc(j, x, y, v[0][x], v[1][x], v[2][x]);
         }
+    }
     return ONNXCC_OK;
 }
 

@@ -6,19 +6,23 @@
 #include "vp8_filter.h"
 #include "vp8_predict.h"
 
-/* A chroma sample at a pixel: 9 parts of the nearest, 3 of each of the two beside it and 1 of the
- * one aslant; 3 parts and 1 where the image ends aside. Rounded in two steps. */
-static int image_vp8_chroma(const image_vp8 *p, int plane, int64_t x, int64_t y) {
-    int64_t columns = (p->j->width + 1) / 2, rows = (p->j->height + 1) / 2,
-            stride = p->strides[plane];
-    int64_t column = x / 2, row = y / 2, aside = column + (x % 2 ? 1 : -1);
-    int64_t beyond = row + (y % 2 ? 1 : -1);
+/* A row of chroma in the width of the image: 9 parts of the nearest sample, 3 of each of the two
+ * beside it and 1 of the one aslant; 3 parts and 1 where the image ends aside. Rounded in two
+ * steps.
+ */
+static void image_vp8_line(const image_vp8 *p, int plane, int64_t y, uint8_t *to) {
+    int64_t width = p->j->width, last = (width - 1) / 2, rows = (p->j->height + 1) / 2;
+    int64_t row = y / 2, beyond = row + (y % 2 ? 1 : -1);
     if (beyond < 0 || beyond >= rows) beyond = row;
-    const uint8_t *near = p->planes[plane] + row * stride,
-                  *far = p->planes[plane] + beyond * stride;
-    if (aside < 0 || aside >= columns) return (3 * near[column] + far[column] + 2) >> 2;
-    int mean = near[column] + far[aside] + 3 * (near[aside] + far[column]) + 8;
-    return (near[column] + (mean >> 3)) >> 1;
+    const uint8_t *near = p->planes[plane] + row * p->strides[plane];
+    const uint8_t *far = p->planes[plane] + beyond * p->strides[plane];
+    to[0] = (uint8_t)((3 * near[0] + far[0] + 2) >> 2);
+    if (width % 2 == 0) to[width - 1] = (uint8_t)((3 * near[last] + far[last] + 2) >> 2);
+    for (int64_t i = 0; i < last; i++) { /* the two pixels between two samples */
+        int a = near[i], b = near[i + 1], c = far[i], d = far[i + 1];
+        to[2 * i + 1] = (uint8_t)((a + ((a + d + 3 * (b + c) + 8) >> 3)) >> 1);
+        to[2 * i + 2] = (uint8_t)((b + ((b + c + 3 * (a + d) + 8) >> 3)) >> 1);
+    }
 }
 
 /* Video range to full range, 6 bits behind the point. */
@@ -26,16 +30,21 @@ static int image_vp8_colour(int v) {
     return image_clamp(v < 0 ? -1 : v >> 6);
 }
 
-static void image_vp8_put(const image_vp8 *p) {
-    const image_job *j = p->j;
-    for (int64_t y = 0; y < j->height; y++)
+static int image_vp8_put(const image_vp8 *p) {
+    image_job *j = p->j;
+    uint8_t *blue = image_take(j, j->width, 1), *red = image_take(j, j->width, 1);
+    if (!blue || !red) return ONNXCC_ERROR_UNSUPPORTED_VALUE;
+    for (int64_t y = 0; y < j->height; y++) {
+        image_vp8_line(p, 1, y, blue);
+        image_vp8_line(p, 2, y, red);
         for (int64_t x = 0; x < j->width; x++) {
-            int light = p->planes[0][y * p->strides[0] + x] * 19077 >> 8;
-            int u = image_vp8_chroma(p, 1, x, y), v = image_vp8_chroma(p, 2, x, y);
+            int light = p->planes[0][y * p->strides[0] + x] * 19077 >> 8, u = blue[x], v = red[x];
             int r = light + (v * 26149 >> 8) - 14234, b = light + (u * 33050 >> 8) - 17685;
             int g = light - (u * 6419 >> 8) - (v * 13320 >> 8) + 8708;
             image_put(j, x, y, image_vp8_colour(r), image_vp8_colour(g), image_vp8_colour(b));
         }
+    }
+    return ONNXCC_OK;
 }
 
 static int image_vp8_take(image_vp8 *p) {
@@ -73,8 +82,7 @@ static int image_vp8_frame(image_job *j, int64_t at, int64_t end) {
             return ONNXCC_ERROR_UNSUPPORTED_VALUE;
     }
     image_vp8_filter(p);
-    image_vp8_put(p);
-    return ONNXCC_OK;
+    return image_vp8_put(p);
 }
 
 #endif

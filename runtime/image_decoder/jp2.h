@@ -7,7 +7,7 @@
 
 #include "jp2_decode.h"
 
-enum { JP2_SOT = 0xFF90, JP2_SOD = 0xFF93, JP2_EOC = 0xFFD9, JP2_ENUMERATED_YCC = 18 };
+enum { JP2_SOT = 0xFF90, JP2_SOD = 0xFF93, JP2_ENUMERATED_YCC = 18 };
 
 typedef struct {
     image_job *j;
@@ -15,7 +15,7 @@ typedef struct {
     int64_t tile_x, tile_y, tile_w, tile_h; /* the first tile's corner, and the size of each */
     int64_t columns, rows;                  /* of tiles */
     int count, colours;                     /* components, and those that are used */
-    int depth[JP2_COMPONENTS], negative[JP2_COMPONENTS], dx[JP2_COMPONENTS], dy[JP2_COMPONENTS];
+    int depth[JP2_COMPONENTS], dx[JP2_COMPONENTS], dy[JP2_COMPONENTS];
     int ycc, mixed;  /* mixed: the tile's first three components were transformed (annex G) */
     int64_t palette; /* of three columns of bytes; 0: none */
     int entries;
@@ -39,9 +39,7 @@ static int image_jp2_read_size(image_jp2 *p, int64_t at, int64_t end) {
         p->tile_y + p->tile_h <= p->y0)
         return ONNXCC_ERROR_UNSUPPORTED_VALUE;
     for (int i = 0; i < p->count; i++) {
-        int depth = image_byte(j, at + 36 + 3 * i);
-        p->depth[i] = (depth & 127) + 1;
-        p->negative[i] = depth >> 7;
+        p->depth[i] = (image_byte(j, at + 36 + 3 * i) & 127) + 1;
         p->dx[i] = image_byte(j, at + 37 + 3 * i);
         p->dy[i] = image_byte(j, at + 38 + 3 * i);
         if (p->depth[i] > 24 || p->dx[i] < 1 || p->dx[i] > 4 || p->dy[i] < 1 || p->dy[i] > 4)
@@ -200,7 +198,8 @@ static void image_jp2_unmix(const image_jp2 *p, int64_t x, int64_t y, int64_t *v
         if (!k[i].coding->reversible) v[i] = image_jp2_round(f[i]);
 }
 
-/* A sample of `depth` bits around zero as a byte, or as it is for a palette. */
+/* A sample of `depth` bits around zero as a byte, or as it is for a palette. Unsigned samples were
+ * coded less half of their range, signed ones are shown that much higher: it is the same. */
 static int image_jp2_level_of(int64_t v, int depth, int as_is) {
     int64_t half = (int64_t)1 << (depth - 1);
     v = v < -half ? 0 : v >= half ? 2 * half - 1 : v + half;

@@ -72,7 +72,7 @@ typedef struct {
 
 typedef struct {
     int32_t dx, dy; /* grid points to a sample */
-    int depth, negative;
+    int depth;
     int wanted; /* its samples are used */
     int32_t x0, y0, x1, y1;
     const image_jp2_coding *coding;

@@ -199,6 +199,15 @@ bool import_graph(importer *im, const Onnx__GraphProto *p, region_id r, import_s
 
 /* ---- the model ---- */
 
+/* Operators of an opset that is newer than the schema are taken in the newest meaning known. */
+static void warn_of_newer_opset(const importer *im) {
+    int opset = import_opset(im, "");
+    if (opset > schema_newest_opset)
+        diag_warning(im->g->diag, NULL, NULL, "export with an older opset if results differ",
+                     "the model imports opset %d, the newest known is %d", opset,
+                     schema_newest_opset);
+}
+
 graph *import_model(const char *path, const import_options *options, arena *a, diag *d,
                     void **files) {
     load_model_result *m = load_model(path, a, d);
@@ -210,6 +219,7 @@ graph *import_model(const char *path, const import_options *options, arena *a, d
                    .opsets = (const Onnx__OperatorSetIdProto *const *)m->proto->opset_import,
                    .opset_count = m->proto->n_opset_import};
     im.g = graph_create(a, d, import_text(p->name));
+    warn_of_newer_opset(&im);
     bool ok = import_initializers(&im, p, &scope) && import_model_inputs(&im, options, p, &scope);
     if (ok) import_nodes(&im, p, GRAPH_MAIN, &scope);
     ok = ok && (d->error_count || import_check_settings(&im));

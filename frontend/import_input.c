@@ -234,6 +234,39 @@ static bool apply_settings(graph *g, const import_options *o, bool all) {
     return ok;
 }
 
+static bool is_set(const import_options *o, const char *symbol) {
+    size_t length = strlen(symbol);
+    for (size_t i = 0; o && i < o->dim_count; i++)
+        if (strncmp(o->dims[i], symbol, length) == 0 && o->dims[i][length] == '=') return true;
+    return false;
+}
+
+/* Formulas are taken at their word where other dimensions, or settings, give their symbols values;
+ * else they are names as good as any. */
+static void open_formulas(graph *g, const import_options *o, input_list *inputs) {
+    size_t count = dim_symbol_count(g->dims) + 1;
+    bool *told = ARENA_ARRAY(g->memory, bool, count);
+    for (dim_symbol s = 0; s + 1 < count; s++) told[s] = is_set(o, dim_symbol_name(g->dims, s));
+    for (size_t i = 0; i < inputs->count; i++) {
+        const type *t = &inputs->data[i].all;
+        for (int a = 0; t->kind == TYPE_TENSOR && a < t->rank; a++)
+            if (dim_op_of(g->dims, t->dims[a]) == DIM_SYMBOL)
+                told[dim_symbol_of(g->dims, t->dims[a])] = true;
+    }
+    for (size_t i = 0; i < inputs->count; i++) {
+        type *t = &inputs->data[i].all;
+        dim *dims = ARENA_ARRAY(g->memory, dim, t->rank > 0 ? (size_t)t->rank : 0);
+        for (int a = 0; t->kind == TYPE_TENSOR && a < t->rank; a++) {
+            bool *used = ARENA_ARRAY(g->memory, bool, count), open = false;
+            const char *name = arena_printf(g->memory, "%s_dim_%d", inputs->data[i].name, a);
+            dim_mark_symbols(g->dims, t->dims[a], used);
+            for (dim_symbol s = 0; s + 1 < count; s++) open |= used[s] && !told[s];
+            dims[a] = open ? dim_make_symbol(g->dims, name, 1, DIM_MAX) : t->dims[a];
+        }
+        if (t->kind == TYPE_TENSOR) t->dims = dims;
+    }
+}
+
 /* Types of all inputs. What settings or tensors fix gets bounds that meet, before anything is
  * inferred from it. */
 static bool type_inputs(importer *im, const import_options *o, input_list *inputs) {
@@ -245,14 +278,18 @@ static bool type_inputs(importer *im, const import_options *o, input_list *input
             (graph_port){.name = x->name, .kind = kind_of(x->proto), .present = true, .count = 1};
         x->port.list = x->port.kind == TYPE_OPTIONAL && sequence_in(x->proto);
         ok &= import_type(im, x->proto, x->name, &x->all);
-        if (!ok) continue;
+    }
+    if (!ok) return false;
+    open_formulas(g, o, inputs);
+    for (size_t i = 0; i < inputs->count; i++) {
+        model_input *x = &inputs->data[i];
         x->types = &x->all;
         if (x->port.kind != TYPE_TENSOR)
             make_numbers(g, x);
         else if (x->pin)
             apply_pin(g, &x->all, &x->pin->tensor);
     }
-    if (!ok || !apply_settings(g, o, false)) return false;
+    if (!apply_settings(g, o, false)) return false;
     for (size_t i = 0; i < inputs->count; i++)
         if (inputs->data[i].port.kind != TYPE_TENSOR) ok &= split_type(im, &inputs->data[i]);
     return ok && apply_settings(g, o, true);

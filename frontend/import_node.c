@@ -16,6 +16,7 @@ bool import_error(importer *im, const import_node *n, const char *hint, const ch
     const char *name = *n->name ? n->name : NULL;
     if (!name && n->output_count && n->outputs && n->outputs[0])
         name = graph_value(im->g, n->outputs[0])->name;
+    if (!hint) hint = "the file breaks the standard: onnx.checker says more";
     return diag_error(im->g->diag, name, n->source, hint, "%s", message);
 }
 
@@ -291,7 +292,7 @@ bool import_emit(importer *im, import_node *n) {
     for (uint32_t i = 0; i < made->attr_count; i++)
         if (made->attrs[i].kind == ATTR_REGION)
             adopt_region(im->g, (region_id)made->attrs[i].i, id);
-    return waits_for_type(im, n) || infer_node(im, id);
+    return waits_for_type(im, n) || (op_check_types(im->g, id) && infer_node(im, id));
 }
 
 /* Constant: the value itself, under the output's name. */
@@ -592,7 +593,7 @@ bool import_one_node(importer *im, const Onnx__NodeProto *p, region_id r, import
     if (f) return ok && import_function_call(im, &n, f);
     if (!n.opset)
         return import_error(im, &n, NULL, "the model imports no opset of the operator's domain");
-    if (!check_schema(im, &n) || !ok || !add_named_operands(im, &n, scope)) return false;
+    if (!ok || !check_schema(im, &n) || !add_named_operands(im, &n, scope)) return false;
     if (!*domain && strcmp(n.op, "Constant") == 0) return take_constant(im, &n);
     if (op_find(domain, n.op) || import_has_upgrade(&n)) return import_upgrade(im, &n);
     f = standard_function(im, &n);

@@ -130,6 +130,7 @@ bool op_error(graph *g, node_id id, const char *hint, const char *format, ...) {
                                       : n->op->name;
     const char *name = *n->name ? n->name : NULL;
     if (!name && n->output_count && n->outputs[0]) name = graph_value(g, n->outputs[0])->name;
+    if (!hint) hint = "docs/operators.md lists what is supported, the standard says what is valid";
     return diag_error(g->diag, name, op, hint, "%s", message);
 }
 

@@ -70,6 +70,12 @@ static value_id same_type(const node *n, const schema_version *s, uint32_t i) {
     return 0;
 }
 
+static bool takes_lists(const schema_types *t) {
+    for (int i = SCHEMA_IS_TENSOR + 1; i < SCHEMA_CONTAINER_COUNT; i++)
+        if (t->elements[i]) return true;
+    return false;
+}
+
 bool op_check_types(graph *g, node_id n) {
     const node nd = *graph_node(g, n);
     const schema_op *op = schema_find(nd.op->domain, nd.op->name);
@@ -78,14 +84,16 @@ bool op_check_types(graph *g, node_id n) {
         const schema_param *p = parameter(s, i);
         if (!nd.inputs[i] || !p) continue;
         const type t = *graph_type(g, nd.inputs[i]);
+        if (t.kind == TYPE_NONE || (t.kind != TYPE_TENSOR && takes_lists(p->types))) continue;
         if (t.kind != TYPE_TENSOR) return op_error(g, n, NULL, "input %s is not a tensor", p->name);
         if (!(p->types->elements[SCHEMA_IS_TENSOR] >> t.dtype & 1))
             return op_error(g, n, NULL, "input %s has elements of type %s", p->name,
                             dtype_name(t.dtype));
         value_id other = same_type(&nd, s, i);
-        if (other && graph_type(g, other)->dtype != t.dtype)
+        const type *o = other ? graph_type(g, other) : NULL;
+        if (o && o->kind == TYPE_TENSOR && o->dtype != t.dtype)
             return op_error(g, n, NULL, "input %s has elements of type %s, another one of %s",
-                            p->name, dtype_name(t.dtype), dtype_name(graph_type(g, other)->dtype));
+                            p->name, dtype_name(t.dtype), dtype_name(o->dtype));
     }
     return true;
 }

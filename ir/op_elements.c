@@ -49,18 +49,29 @@ static bool rule_mul(evaluation *e) {
     return binary(e, dim_mul);
 }
 
+static bool never_negative(dim_table *t, dim d) {
+    return dim_low(t, d) >= 0 || dim_max(t, d, dim_const(t, 0)) == d;
+}
+
 /* Division of integers truncates; a floor is the same where nothing is negative. */
+static dim truncated(dim_table *t, dim a, dim b) {
+    dim zero = dim_const(t, 0);
+    if (never_negative(t, a)) return dim_floordiv(t, a, b);
+    return dim_sub(t, dim_floordiv(t, dim_max(t, a, zero), b),
+                   dim_floordiv(t, dim_max(t, dim_sub(t, zero, a), zero), b));
+}
+
 static bool rule_div(evaluation *e) {
-    for (int k = 0; k < 2; k++)
-        for (size_t i = 0; e->in[k] && i < e->count[k]; i++)
-            if (dim_low(e->g->dims, e->in[k][i]) < k) return false;
-    return binary(e, dim_floordiv);
+    for (size_t i = 0; e->in[1] && i < e->count[1]; i++)
+        if (dim_low(e->g->dims, e->in[1][i]) < 1) return false;
+    return binary(e, truncated);
 }
 
 static bool rule_mod(evaluation *e) {
-    for (int k = 0; k < 2; k++)
-        for (size_t i = 0; e->in[k] && i < e->count[k]; i++)
-            if (dim_low(e->g->dims, e->in[k][i]) < k) return false;
+    for (size_t i = 0; e->in[0] && i < e->count[0]; i++)
+        if (!never_negative(e->g->dims, e->in[0][i])) return false;
+    for (size_t i = 0; e->in[1] && i < e->count[1]; i++)
+        if (dim_low(e->g->dims, e->in[1][i]) < 1) return false;
     return binary(e, dim_mod);
 }
 

@@ -1,6 +1,6 @@
 /* contrib_bits.c: weights of a few bits, several in a byte, with a scale for each block of them:
- * MatMulNBits and GatherBlockQuantized. They are unpacked and scaled, then multiplied or gathered;
- * where they are constants, the first part happens at compile time. */
+ * MatMulNBits, MatMulBnb4 and GatherBlockQuantized. They are unpacked and scaled, then multiplied
+ * or gathered; where they are constants, the first part happens at compile time. */
 #include "ir/ops/spell.h"
 
 /* The elements of the bytes in v, the lowest bits first, along a new axis at the end. */
@@ -92,6 +92,60 @@ static bool expand_matmul_nbits(graph *g, node_id n) {
     return spell_result(g, n, kit_build_cast(g, n, y, t));
 }
 
+/* ---- MatMulBnb4: each half of a byte, the upper first, names one of 16 numbers ---- */
+
+static const float small_floats[] = {
+    0.0f,  5.208333333e-03f,  0.66666667f,  1.0f,  0.33333333f,  0.5f,  0.16666667f,  0.25f,
+    -0.0f, -5.208333333e-03f, -0.66666667f, -1.0f, -0.33333333f, -0.5f, -0.16666667f, -0.25f};
+/* Quantiles of the normal distribution, scaled to [-1, 1]. */
+static const float quantiles[] = {-1.0f,        -0.6961928f,  -0.52507305f, -0.39491749f,
+                                  -0.28444138f, -0.18477343f, -0.09105004f, 0.0f,
+                                  0.0795803f,   0.1609302f,   0.2461123f,   0.33791524f,
+                                  0.44070983f,  0.562617f,    0.72295684f,  1.0f};
+
+/* The numbers that the bytes v name, in order. */
+static value_id look_up(graph *g, node_id n, value_id v, const float *table) {
+    enum { HALF = 4, SIZE = 16 };
+    const int64_t end = -1, flat = -1;
+    dim size = kit_dim(g, SIZE);
+    blob data = {.data = (const unsigned char *)table, .bytes = SIZE * sizeof *table};
+    attr right = attr_string("direction", "RIGHT");
+    value_id shift[] = {v, spell_number(g, DTYPE_U8, HALF)};
+    value_id halves[] = {kit_build(g, n, "BitShift", 2, shift, 1, &right),
+                         kit_build2(g, n, "BitwiseAnd", v, spell_number(g, DTYPE_U8, SIZE - 1))};
+    for (int i = 0; i < 2; i++)
+        halves[i] = kit_build2(g, n, "Unsqueeze", halves[i], kit_ints(g, &end, 1));
+    value_id at = kit_build_reshape(g, n, spell_concat(g, n, -1, 2, halves), &flat, 1);
+    value_id numbers = graph_add_constant(g, NULL, type_tensor(DTYPE_F32, 1, &size), data);
+    return kit_build2(g, n, "Gather", numbers, kit_build_cast(g, n, at, DTYPE_I32));
+}
+
+static bool expand_matmul_bnb4(graph *g, node_id n) {
+    enum { A, B, ABSMAX };
+    const node nd = *graph_node(g, n);
+    int64_t k = node_attr_int(&nd, "K", 0), columns = node_attr_int(&nd, "N", 0);
+    int64_t block = node_attr_int(&nd, "block_size", 0), kind = node_attr_int(&nd, "quant_type", 0);
+    if (k < 1 || columns < 1 || block < 2 || k > INT32_MAX || columns > INT32_MAX ||
+        block > INT32_MAX || block % 2 || kind < 0 || kind > 1)
+        return op_error(g, n, NULL, "attributes K, N, block_size and quant_type make no sense");
+    int64_t count = k * columns, blocks = (count + block - 1) / block;
+    int64_t split[] = {blocks, block}, one[] = {blocks, 1}, shape[] = {columns, k}, row = -1;
+    int64_t pads[] = {0, blocks * block - count};
+    value_id w = look_up(g, n, nd.inputs[B], kind ? quantiles : small_floats);
+    if (count % 2) w = kit_build_slice(g, n, w, 0, 0, count);
+    if (pads[1]) w = w ? kit_build2(g, n, "Pad", w, kit_ints(g, pads, 2)) : 0;
+    value_id scales = kit_build_cast(g, n, nd.inputs[ABSMAX], DTYPE_F32);
+    w = kit_build2(g, n, "Mul", kit_build_reshape(g, n, w, split, 2),
+                   kit_build_reshape(g, n, scales, one, 2));
+    w = kit_build_reshape(g, n, w, &row, 1);
+    if (pads[1]) w = kit_build_slice(g, n, w, 0, 0, count);
+    w = kit_build_reshape(g, n, w, shape, 2);
+    if (node_attr_int(&nd, "transB", 1)) w = spell_transposed(g, n, w);
+    dtype t = kit_input(g, n, A)->dtype;
+    value_id y = kit_build2(g, n, "MatMul", kit_build_cast(g, n, nd.inputs[A], DTYPE_F32), w);
+    return spell_result(g, n, kit_build_cast(g, n, y, t));
+}
+
 /* ---- GatherBlockQuantized: data, scales and zero points are gathered alike, then scaled ---- */
 
 enum { GB_DATA, GB_INDICES, GB_SCALES, GB_ZEROS };
@@ -141,6 +195,7 @@ static bool expand_gather_quantized(graph *g, node_id n) {
 
 const op_def ops_contrib_bits[] = {
     SPELL_ROW("MatMulNBits", expand_matmul_nbits),
+    SPELL_ROW("MatMulBnb4", expand_matmul_bnb4),
     SPELL_ROW("GatherBlockQuantized", expand_gather_quantized),
 };
 const size_t ops_contrib_bits_count = sizeof ops_contrib_bits / sizeof *ops_contrib_bits;

@@ -71,6 +71,15 @@ static bool expand_expand_dims(graph *g, node_id n) {
     return spell_result(g, n, kit_build2(g, n, "Unsqueeze", graph_input(g, n, 0), axis));
 }
 
+/* In the order in which they come first; of the standard's indices, those that make x again. */
+static bool expand_unique(graph *g, node_id n) {
+    attr sorted = attr_int("sorted", 0);
+    value_id x = graph_input(g, n, 0), out[4];
+    if (!spell_node(g, n, "Unique", 1, &x, 1, &sorted, 4, out)) return false;
+    value_id made[] = {out[0], out[2], out[3]};
+    return spell_results(g, n, 3, made);
+}
+
 /* Slices of `size` elements along an axis, `step` apart: that axis counts the slices, and a new
  * last one their elements. */
 static bool expand_unfold(graph *g, node_id n) {
@@ -230,6 +239,7 @@ const op_def ops_contrib_other[] = {
     SPELL_ROW("Range", expand_range),
     SPELL_ROW("Pad", expand_pad),
     SPELL_ROW("ExpandDims", expand_expand_dims),
+    SPELL_ROW("Unique", expand_unique),
     SPELL_ROW("UnfoldTensor", expand_unfold),
     SPELL_ROW("CDist", expand_distance),
     SPELL_ROW("ComplexMul", expand_complex_mul),

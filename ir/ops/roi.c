@@ -1,6 +1,8 @@
-/* roi.c: pooling of regions of interest: MaxRoiPool and RoiAlign. Where a region lies only the data
+/* roi.c: pooling of regions of interest: MaxRoiPool, RoiAlign and ONNX
+ * Runtime's CropAndResize. Where a region lies only the data
  * say: the number of samples in a bin is a value, and the loops over them are as long as it. */
 #include "ir/ops/sample.h"
+#include "ir/ops/spell.h"
 
 #include <string.h>
 
@@ -222,6 +224,74 @@ static void nest_roi_align(lower *l, node_id n) {
     lower_end_loops(l);
 }
 
+/* ---- CropAndResize: regions in parts of the image, their corners at the crop's ---- */
+
+enum { CROP_X, CROP_ROIS, CROP_BATCH, CROP_SIZE };
+
+static bool infer_crop(graph *g, node_id n) {
+    const int64_t *size;
+    size_t count;
+    const char *mode = node_attr_string(graph_node(g, n), "mode", "bilinear");
+    if (!kit_need(g, n, CROP_X, 4, 4) || !kit_need(g, n, CROP_ROIS, 2, 2)) return false;
+    if (strcmp(mode, "bilinear") != 0 && strcmp(mode, "nearest") != 0)
+        return op_error(g, n, NULL, "attribute mode is \"%s\"", mode);
+    if (!op_const_ints(g, n, CROP_SIZE, NULL, &size, &count))
+        return op_error(g, n, "make it an initializer", "input crop_size is not a constant");
+    if (count != 2 || size[0] < 1 || size[1] < 1)
+        return op_error(g, n, NULL, "input crop_size is not two positive numbers");
+    const type x = *kit_input(g, n, CROP_X), rois = *kit_input(g, n, CROP_ROIS);
+    if (!kit_agree(g, n, rois.dims[1], kit_dim(g, 4), "columns of the regions") ||
+        !kit_vector(g, n, CROP_BATCH, rois.dims[0], "the batch indices"))
+        return false;
+    dim dims[] = {rois.dims[0], x.dims[1], kit_dim(g, size[0]), kit_dim(g, size[1])};
+    op_set_type(g, n, 0, type_tensor(x.dtype, 4, dims));
+    return true;
+}
+
+/* Where along an axis of the image the crop's `at`-th row or column lies. */
+static loop_expr crop_position(lower *l, node_id n, int axis, const loop_expr *index) {
+    loop_kernel *k = lower_kernel(l);
+    const node nd = *graph_node(lower_graph(l), n);
+    value_id rois = nd.inputs[CROP_ROIS];
+    loop_expr start = roi_number(l, rois, index[0], axis);
+    loop_expr end = roi_number(l, rois, index[0], axis + 2);
+    loop_expr one = f32(l, 1), steps = lower_dim(l, nd.outputs[0], axis + 2);
+    loop_expr last = loop_cast(k, DTYPE_F32, lower_dim(l, nd.inputs[CROP_X], axis + 2));
+    last = loop_sub(k, last, one);
+    steps = loop_sub(k, loop_cast(k, DTYPE_F32, steps), one);
+    loop_expr step =
+        kit_op2(l, LOOP_DIV, loop_mul(k, loop_sub(k, end, start), last), loop_max(k, steps, one));
+    loop_expr at = loop_mul(k, loop_cast(k, DTYPE_F32, index[axis + 2]), step);
+    at = loop_add(k, loop_mul(k, start, last), at);
+    loop_expr middle = loop_mul(k, loop_mul(k, loop_add(k, start, end), last), f32(l, 0.5));
+    return loop_select(k, kit_op2(l, LOOP_LT, steps, one), middle, at);
+}
+
+static loop_expr element_crop(lower *l, node_id n, uint32_t output, const loop_expr *index) {
+    (void)output;
+    loop_kernel *k = lower_kernel(l);
+    const node nd = *graph_node(lower_graph(l), n);
+    value_id x = nd.inputs[CROP_X];
+    dtype t = lower_type(l, x)->dtype;
+    bool nearest = strcmp(node_attr_string(&nd, "mode", "bilinear"), "nearest") == 0;
+    loop_expr batch = to_i64(l, lower_read(l, nd.inputs[CROP_BATCH], index)), inside = 0;
+    loop_expr at[] = {kit_check_index(l, batch, lower_dim(l, x, 0)), index[1], 0, 0};
+    sample_taps taps[2];
+    for (int i = 0; i < 2; i++) {
+        loop_expr p = crop_position(l, n, i, index), extent = lower_dim(l, x, i + 2);
+        loop_expr last = loop_sub(k, loop_cast(k, DTYPE_F32, extent), f32(l, 1));
+        loop_expr in = loop_and(k, kit_op2(l, LOOP_LE, f32(l, 0), p), kit_op2(l, LOOP_LE, p, last));
+        inside = i ? loop_and(k, inside, in) : in;
+        p = loop_min(k, loop_max(k, p, f32(l, 0)), last);
+        taps[i] = sample_linear(l, nearest ? round_away(l, p) : p);
+        for (int j = 0; j < taps[i].count; j++)
+            taps[i].at[j] = sample_clamp(l, taps[i].at[j], extent);
+    }
+    loop_expr outside = f32(l, node_attr_float(&nd, "extrapolation_value", 0));
+    loop_expr e = combine(l, x, &taps[0], &taps[1], at, LOOP_ADD);
+    return loop_cast(k, t, loop_select(k, inside, e, outside));
+}
+
 const op_def ops_roi[] = {
     {.domain = "",
      .name = "MaxRoiPool",
@@ -233,5 +303,6 @@ const op_def ops_roi[] = {
      .flags = OP_ANCHOR,
      .infer = infer_roi_align,
      .nest = nest_roi_align},
+    {.domain = SPELL_DOMAIN, .name = "CropAndResize", .infer = infer_crop, .element = element_crop},
 };
 const size_t ops_roi_count = sizeof ops_roi / sizeof *ops_roi;

@@ -47,6 +47,16 @@ def rows():
     yield row("rounded", accuracy=4, zeros="packed", tolerance=EIGHT_BITS)
     yield row("f16", dtype=F16, tolerance=(5e-3, 5e-2))
 
+    def named(r, k, n, block, dtype=F32, turned=True):
+        count = k * n
+        return [r.standard_normal((3, k if turned else n)).astype(dtype), r.integers(0, 256, -(-count // 2)).astype(U8),
+                r.uniform(0.5, 2, -(-count // block)).astype(dtype)]
+
+    for kind in (0, 1):
+        yield Row("MatMulBnb4", f"kind_{kind}", lambda r: named(r, 64, 12, 16), dict(K=64, N=12, block_size=16, quant_type=kind), weights=(1, 2))
+    yield Row("MatMulBnb4", "rest", lambda r: named(r, 15, 7, 32), dict(K=15, N=7, block_size=32, quant_type=1), weights=(1, 2))
+    yield Row("MatMulBnb4", "data", lambda r: named(r, 64, 5, 64), dict(K=64, N=5, block_size=64, quant_type=1))
+
     def gathered(r, bits, zeros, indices):
         data = r.integers(0, 256, (20, 32 * bits // 8)).astype(U8)
         points = [r.integers(0, 256, (20, 2 * bits // 8 or 1)).astype(U8)] if zeros else []

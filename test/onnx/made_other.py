@@ -33,6 +33,7 @@ def earlier():
     yield Row("Pad", "value", lambda r: [*normal((4, 5))(r), pads.reshape(1, 4), np.array([1.5], F32)], weights=(1, 2))
     for axis in (0, 2, -1):
         yield Row("ExpandDims", f"axis_{axis % 4}", lambda r: [*normal((2, 3, 4))(r), np.array(axis, I32)], weights=(1,))
+    yield Row("Unique", "f32", lambda r: [r.integers(0, 5, 12).astype(F32)], outputs=3)
     yield Row("UnfoldTensor", "middle", normal((2, 9, 3)), dict(dim=1, size=4, step=2))
     yield Row("UnfoldTensor", "last", normal((2, 8)), dict(size=3))
 
@@ -50,6 +51,14 @@ def computed():
         yield Row("Inverse", f"{np.dtype(t).name}_{len(shape)}d", normal(shape, dtype=t))
     yield Row("Inverse", "f16", lambda r: [(np.eye(3) * 3 + r.standard_normal((3, 3))).astype(F16)], tolerance=(2e-3, 2e-3))
     yield Row("Inverse", "symbolic", normal((2, 3, 3)), symbolic=True)
+
+    regions = lambda r, t: [*normal((2, 3, 6, 7), dtype=t)(r), r.uniform(-0.1, 1.1, (4, 4)).astype(t),  # noqa: E731
+                            np.array([1, 0, 1, 1], I32)]
+    for mode in ("bilinear", "nearest"):
+        for size in ((3, 4), (1, 5)):
+            yield Row("CropAndResize", f"{mode}_{size[0]}", lambda r: [*regions(r, F32), np.array(size, I32)],
+                      dict(mode=mode, extrapolation_value=-2.5), weights=(3,))
+    yield Row("CropAndResize", "symbolic", lambda r: [*regions(r, F32), np.array((2, 2), I32)], weights=(3,), symbolic=True)
 
     def words(r):
         letters = r.integers(1, 20, (4, 8)).astype(I32)

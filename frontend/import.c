@@ -150,6 +150,28 @@ static bool import_inputs(importer *im, const Onnx__GraphProto *p, region_id r,
     return ok;
 }
 
+/* A constant dimension that the model declares for one of its results bounds a size that the data
+ * tell. */
+static void bound_by_declared(importer *im, const Onnx__TypeProto *p, value_id v) {
+    const type *t = graph_type(im->g, v);
+    if (!p || p->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || t->kind != TYPE_TENSOR)
+        return;
+    const Onnx__TensorShapeProto *shape = p->tensor_type->shape;
+    if (!shape || shape->n_dim != (size_t)t->rank) return;
+    for (int i = 0; i < t->rank; i++) {
+        const Onnx__TensorShapeProto__Dimension *size = shape->dim[i];
+        int64_t low, high;
+        if (size->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
+            dim_op_of(im->g->dims, t->dims[i]) != DIM_SYMBOL)
+            continue;
+        dim_symbol s = dim_symbol_of(im->g->dims, t->dims[i]);
+        dim_symbol_bounds(im->g->dims, s, &low, &high);
+        if (!graph_is_from_caller(im->g, s) && high == DIM_MAX && size->dim_value >= low &&
+            size->dim_value < high)
+            dim_set_bounds(im->g->dims, s, low, size->dim_value);
+    }
+}
+
 static bool import_outputs(importer *im, const Onnx__GraphProto *p, region_id r,
                            const import_scope *scope) {
     bool ok = true;
@@ -161,7 +183,9 @@ static bool import_outputs(importer *im, const Onnx__GraphProto *p, region_id r,
         else
             list_push(im->g->memory, &graph_region(im->g, r)->outputs, v);
         graph_port port = {.name = name, .kind = TYPE_TENSOR, .present = true, .count = 1};
-        if (r == GRAPH_MAIN) list_push(im->g->memory, &im->g->output_ports, port);
+        if (r != GRAPH_MAIN) continue;
+        list_push(im->g->memory, &im->g->output_ports, port);
+        if (v) bound_by_declared(im, p->output[i]->type, v);
     }
     return ok;
 }

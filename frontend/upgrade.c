@@ -296,6 +296,7 @@ static const upgrade_row rows[] = {
     {"Tile", 6, upgrade_tile, NULL, 0},
     {"GlobalLpPool", 2, upgrade_norm_order, NULL, 0},
     {"LpPool", 2, upgrade_norm_order, NULL, 0},
+    {"Scan", 9, upgrade_scan, NULL, 0},
     {"RoiAlign", 16, upgrade_roi_align, NULL, 0},
     {"GroupNormalization", 21, upgrade_group_norm, NULL, 0},
     AXES("Squeeze", 13),

@@ -1,5 +1,5 @@
-/* upgrade.h: the rewrites of upgrade_early.c, for the table in upgrade.c; nobody else includes it.
- * Each is as upgrade_row.run says. */
+/* upgrade.h: the rewrites of upgrade_early.c and upgrade_scan.c, for the table in upgrade.c; nobody
+ * else includes it. Each is as upgrade_row.run says. */
 #ifndef ONNXCC_FRONTEND_UPGRADE_H
 #define ONNXCC_FRONTEND_UPGRADE_H
 
@@ -11,6 +11,7 @@ bool upgrade_norm_order(importer *im, import_node *n, bool *done);
 bool upgrade_roi_align(importer *im, import_node *n, bool *done);
 bool upgrade_selu(importer *im, import_node *n, bool *done);
 bool upgrade_group_norm(importer *im, import_node *n, bool *done);
+bool upgrade_scan(importer *im, import_node *n, bool *done);
 /* A BatchNormalization whose statistics are per element (spatial=0). */
 bool upgrade_batch_norm_elements(importer *im, import_node *n);
 

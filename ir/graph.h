@@ -227,6 +227,8 @@ bool type_is_known(const type *t);
  * its data give their values (value.binds), named after the value: from `low` on, at most `limit`
  * if that is not DIM_NONE. NULL if the tensor cannot have such elements. */
 const dim *graph_bind_elements(graph *g, value_id v, int64_t low, dim limit, size_t *count);
+/* Whether dimensions of the model's inputs hold a symbol: the caller passes it. */
+bool graph_is_from_caller(const graph *g, dim_symbol s);
 /* Makes `elements` what the data of v must hold (value.binds). */
 void graph_bind(graph *g, value_id v, const dim *elements, size_t count);
 

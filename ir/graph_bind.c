@@ -11,6 +11,17 @@ void graph_bind(graph *g, value_id v, const dim *elements, size_t count) {
     graph_value(g, v)->binds = true;
 }
 
+bool graph_is_from_caller(const graph *g, dim_symbol s) {
+    const region *main = graph_region(g, GRAPH_MAIN);
+    bool *used = ARENA_ARRAY(g->memory, bool, dim_symbol_count(g->dims) + 1);
+    for (size_t i = 0; i < main->inputs.count; i++) {
+        const type *t = graph_type(g, main->inputs.data[i]);
+        for (int a = 0; t->kind == TYPE_TENSOR && a < t->rank; a++)
+            dim_mark_symbols(g->dims, t->dims[a], used);
+    }
+    return used[s];
+}
+
 const dim *graph_bind_elements(graph *g, value_id v, int64_t low, dim limit, size_t *count) {
     enum { MOST = 64 };
     const dim *known = graph_elements(g, v, count);

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Attribute of a loop whose stacked results have room for more iterations than there may be. */
+#define HAS_ROOM "has_room"
+
 /* ---- types ---- */
 
 static const type *region_input_type(graph *g, region_id r, size_t i) {
@@ -131,16 +134,23 @@ static bool runs_out(graph *g, node_id n, region_id body) {
     return constant_true(g, go_on) || go_on == graph_region(g, body)->inputs.data[1];
 }
 
-/* The number of iterations as a dimension. */
-static dim trip_count(graph *g, node_id n, region_id body, uint32_t output, int rank) {
+/* The greatest number of iterations as a dimension, where shapes and constants tell it. */
+static dim most_trips(graph *g, node_id n) {
     size_t count = 0;
     value_id limit = graph_input(g, n, 0);
     const dim *elements = limit ? graph_elements(g, limit, &count) : NULL;
-    dim most = elements && count ? dim_max(g->dims, elements[0], kit_dim(g, 0)) : DIM_NONE;
-    if (most && runs_out(g, n, body)) return most;
+    return elements && count ? dim_max(g->dims, elements[0], kit_dim(g, 0)) : DIM_NONE;
+}
+
+/* The number of iterations as a dimension; where only the run tells it, it is the first one of
+ * `output` (expand_loop). */
+static dim trip_count(graph *g, node_id n, region_id body, uint32_t output, int rank) {
     const type *old = graph_type(g, graph_output(g, n, output));
-    if (old->kind == TYPE_TENSOR && old->rank == rank) return old->dims[0];
-    return dim_fresh_symbol(g->dims, "trips", 0, most ? dim_high(g->dims, most) : DIM_MAX);
+    if (node_attr(graph_node(g, n), HAS_ROOM) && old->kind == TYPE_TENSOR && old->rank == rank)
+        return old->dims[0];
+    dim most = most_trips(g, n);
+    if (most && runs_out(g, n, body)) return most;
+    return kit_told_dim(g, n, output, rank, 0, most);
 }
 
 /* A tensor type with an axis of `size` put in at `axis`. */
@@ -211,6 +221,79 @@ static bool infer_loop(graph *g, node_id n) {
         if (!type_is_known(&t)) continue;
         op_set_type(g, n, i, with_axis(g, &t, 0, trip_count(g, n, body, i, t.rank + 1)));
     }
+    return true;
+}
+
+/* ---- Loop whose number of iterations only the run tells ---- */
+
+/* The largest that a dimension can be, as one to plan memory with; DIM_NONE if nothing bounds it.
+ */
+static dim room_for(graph *g, dim size) {
+    if (dim_op_of(g->dims, size) != DIM_SYMBOL) return size;
+    dim limit = dim_symbol_limit(g->dims, dim_symbol_of(g->dims, size));
+    int64_t high = dim_high(g->dims, size);
+    if (high < DIM_MAX) return kit_dim(g, high);
+    return limit ? limit : graph_is_from_caller(g, dim_symbol_of(g->dims, size)) ? size : DIM_NONE;
+}
+
+/* The body counts its iterations in a state behind the others. */
+static value_id count_iterations(graph *g, region_id body, size_t states) {
+    const int64_t one = 1;
+    value_id step = graph_add_constant_ints(g, NULL, DTYPE_I64, 0, NULL, &one);
+    value_id both[] = {graph_region(g, body)->inputs.data[0], step};
+    value_id next = graph_build(g, body, 0, "", "Add", 2, both, 0, NULL);
+    value_id before = graph_add_value(g, "count", type_tensor(DTYPE_I64, 0, NULL));
+    if (!next) return 0;
+    region *r = graph_region(g, body);
+    list_push(g->memory, &r->inputs, before);
+    list_push(g->memory, &r->outputs, 0);
+    for (size_t i = r->outputs.count; i-- > states + 2;)
+        r->outputs.data[i] = r->outputs.data[i - 1];
+    r->outputs.data[states + 1] = next;
+    return next;
+}
+
+/* Stacks into results with room for the most iterations, and takes as many of them as there were.
+ */
+static bool expand_loop(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    region_id body = node_attr_region(&nd, "body");
+    size_t states = nd.input_count > 2 ? nd.input_count - 2 : 0;
+    if (node_attr(&nd, HAS_ROOM) || nd.output_count == states) return false;
+    if (most_trips(g, n) && runs_out(g, n, body)) return false;
+    value_id *made = ARENA_ARRAY(g->memory, value_id, nd.output_count + 1);
+    value_id *inputs = ARENA_ARRAY(g->memory, value_id, states + 3);
+    const int64_t zero = 0;
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        type t = nd.outputs[i] ? *graph_type(g, nd.outputs[i]) : (type){0};
+        if (i >= states && nd.outputs[i]) {
+            dim room = room_for(g, t.dims[0]);
+            if (!room) return false;
+            const type item = type_tensor(t.dtype, t.rank - 1, t.dims + 1);
+            t = with_axis(g, &item, 0, room);
+        }
+        if (nd.outputs[i]) made[i + (i >= states)] = graph_add_value(g, NULL, t);
+    }
+    made[states] = graph_add_value(g, "iterations", type_tensor(DTYPE_I64, 0, NULL));
+    memcpy(inputs, nd.inputs, nd.input_count * sizeof *inputs);
+    inputs[states + 2] = graph_add_constant_ints(g, NULL, DTYPE_I64, 0, NULL, &zero);
+    if (!count_iterations(g, body, states)) return false;
+    attr attrs[] = {{.name = "body", .kind = ATTR_REGION, .i = body}, attr_int(HAS_ROOM, 1)};
+    node_id loop = graph_add_node(g, nd.region, n, nd.op, nd.name, (uint32_t)states + 3, inputs,
+                                  nd.output_count + 1, made, 2, attrs);
+    graph_node(g, loop)->source = nd.source;
+    graph_region(g, body)->owner = loop;
+    if (!op_infer(g, loop)) return false;
+    value_id count = kit_build_reshape(g, n, made[states], (const int64_t[]){1}, 1);
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        if (!nd.outputs[i]) continue;
+        value_id slice[] = {made[i + 1], kit_ints(g, &zero, 1), count, kit_ints(g, &zero, 1)};
+        value_id out = i < states ? made[i] : kit_build(g, n, "Slice", 4, slice, 0, NULL);
+        if (!out) return false;
+        kit_replace_told(g, nd.outputs[i], out);
+    }
+    graph_node(g, n)->attr_count = 0; /* the body has another owner */
+    graph_remove_node(g, n);
     return true;
 }
 
@@ -385,7 +468,7 @@ static bool expand_scan(graph *g, node_id n) {
 
 const op_def ops_control[] = {
     {.domain = "", .name = "If", .infer = infer_if},
-    {.domain = "", .name = "Loop", .infer = infer_loop},
+    {.domain = "", .name = "Loop", .infer = infer_loop, .expand = expand_loop},
     {.domain = "", .name = "Scan", .infer = infer_scan, .expand = expand_scan},
 };
 const size_t ops_control_count = sizeof ops_control / sizeof *ops_control;

@@ -114,18 +114,6 @@ dim kit_dim(graph *g, int64_t value) {
     return dim_const(g->dims, value);
 }
 
-/* Symbols that dimensions of the model's inputs hold: the caller passes them. */
-static bool is_from_caller(graph *g, dim_symbol s) {
-    const region *main = graph_region(g, GRAPH_MAIN);
-    bool *used = ARENA_ARRAY(g->memory, bool, dim_symbol_count(g->dims) + 1);
-    for (size_t i = 0; i < main->inputs.count; i++) {
-        const type *t = graph_type(g, main->inputs.data[i]);
-        for (int a = 0; t->kind == TYPE_TENSOR && a < t->rank; a++)
-            dim_mark_symbols(g->dims, t->dims[a], used);
-    }
-    return used[s];
-}
-
 dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim limit) {
     value_id v = graph_output(g, n, output);
     const char *name = v ? graph_value(g, v)->name : "size";
@@ -134,7 +122,7 @@ dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim l
         d = graph_type(g, v)->dims[axis];
     if (d && dim_is_const(g->dims, d, NULL)) return d;
     bool symbol = d && dim_op_of(g->dims, d) == DIM_SYMBOL;
-    if (symbol && is_from_caller(g, dim_symbol_of(g->dims, d))) return d;
+    if (symbol && graph_is_from_caller(g, dim_symbol_of(g->dims, d))) return d;
     if (!symbol)
         d = dim_fresh_symbol(g->dims, arena_printf(g->memory, "%s_dim_%d", name, axis), 0, DIM_MAX);
     dim_symbol s = dim_symbol_of(g->dims, d);
@@ -199,7 +187,7 @@ void kit_replace_told(graph *g, value_id old, value_id made) {
     dim *with = ARENA_ARRAY(g->memory, dim, dim_symbol_count(g->dims) + 1);
     for (int i = 0; i < to->rank && i < from->rank; i++)
         if (from->dims[i] != to->dims[i] && dim_op_of(g->dims, to->dims[i]) == DIM_SYMBOL &&
-            !is_from_caller(g, dim_symbol_of(g->dims, to->dims[i])))
+            !graph_is_from_caller(g, dim_symbol_of(g->dims, to->dims[i])))
             with[dim_symbol_of(g->dims, to->dims[i])] = from->dims[i];
     graph_substitute(g, with);
     kit_replace(g, old, made);

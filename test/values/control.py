@@ -1,0 +1,59 @@
+"""control.py ONNXCC: loops that end by their condition, at a trip count that is an input, and Scan of opset 8."""
+import sys
+
+import numpy as np
+from cases import Cases
+from onnx import TensorProto, helper
+
+node = helper.make_node
+X = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+
+
+def info(name, element, shape):
+    return helper.make_tensor_value_info(name, element, shape)
+
+
+def body(shape):
+    """Doubles s while its sum is below `most`; its results are s, s before, and how often it went round before."""
+    nodes = [node("Add", ["s", "s"], ["t"]), node("Identity", ["s"], ["before"]), node("Identity", ["i"], ["at"]),
+             node("ReduceSum", ["t"], ["sum"], keepdims=0), node("Less", ["sum", "most"], ["go_on_out"])]
+    return helper.make_graph(
+        nodes, "body",
+        [info("i", TensorProto.INT64, []), info("go_on", TensorProto.BOOL, []), info("s", TensorProto.FLOAT, shape)],
+        [info("go_on_out", TensorProto.BOOL, []), info("t", TensorProto.FLOAT, shape),
+         info("before", TensorProto.FLOAT, shape), info("at", TensorProto.INT64, [])])
+
+
+def add_loops(c):
+    start = np.array([[1, 2, 3]], np.float32)
+    for name, most, rounds in (("none", 8, 0), ("some", 6 * 2**4, 4), ("all", 1e9, 9)):
+        flag = {"yes": np.array(rounds > 0)}
+        expected = [start * 2**rounds, np.array([start * 2**i for i in range(rounds)], np.float32).reshape(rounds, 1, 3),
+                    np.arange(rounds)]
+        loop = node("Loop", ["trips", "yes", "x"], ["last", "stacked", "at"], body=body([1, 3]))
+        inputs = {"x": start, "most": np.array(most, np.float32)}
+        c.add(f"ends_{name}", [loop], inputs, ["last", "stacked", "at"], {**flag, "trips": np.array(9)}, expected)
+        if name == "some":  # what reads the result; bounds that the model declares
+            c.add("read", [loop, node("ReduceSum", ["stacked"], ["sum"], keepdims=0)], inputs, ["sum"],
+                  {**flag, "trips": np.array(9)}, [expected[1].sum()])
+        c.add(f"declared_{name}", [node("Loop", ["trips", "yes", "x"], ["", "stacked", ""], body=body([1, 3]))],
+              {**inputs, "trips": np.array(9)}, ["stacked"], flag, expected[1:2], dims={"stacked": [rounds, 1, 3]})
+
+
+def add_scans(c):
+    """With a batch of two, forward and backward."""
+    scan = helper.make_graph(
+        [node("Add", ["s", "e"], ["t"]), node("Identity", ["t"], ["z"])], "body",
+        [info("s", TensorProto.FLOAT, [2]), info("e", TensorProto.FLOAT, [2])],
+        [info("t", TensorProto.FLOAT, [2]), info("z", TensorProto.FLOAT, [2])])
+    start = np.array([[1, 2], [3, 4]], np.float32)
+    for backward in (0, 1):
+        z = start[:, None] + np.cumsum(X[:, ::-1] if backward else X, axis=1)
+        c.add(f"scan_{backward}", [node("Scan", ["", "s", "x"], ["t", "z"], num_scan_inputs=1, directions=[backward], body=scan)],
+              {"s": start, "x": X}, ["t", "z"], expected=[z[:, -1], z], opset=8)
+
+
+cases = Cases(sys.argv[1])
+add_loops(cases)
+add_scans(cases)
+sys.exit(cases.run())

@@ -78,7 +78,8 @@ static bool named(const node *n, const char *domain, const char *name) {
     return strcmp(n->op->domain, domain) == 0 && strcmp(n->op->name, name) == 0;
 }
 
-/* One group, or as many groups as channels: what the blocked layout is for. */
+/* One group, groups of whole blocks, or as many groups as channels: what the blocked layout is for.
+ */
 static bool wants_blocks(layouter *l, node_id n) {
     const node *nd = graph_node(l->g, n);
     const type *w = graph_type(l->g, nd->inputs[1]), *y = graph_type(l->g, nd->outputs[0]);
@@ -86,7 +87,10 @@ static bool wants_blocks(layouter *l, node_id n) {
     if (y->rank < 3 || (y->dtype != DTYPE_F32 && y->dtype != DTYPE_I32) || out < FEWEST_CHANNELS)
         return false;
     if (groups == 1) return true;
-    return named(nd, "", "Conv") && groups == out && constant_dim(l->g, w, 1) == 1 &&
+    if (!named(nd, "", "Conv")) return false;
+    if (constant_dim(l->g, w, 1) > 0 && constant_dim(l->g, w, 1) % l->block == 0)
+        return out % groups == 0 && out / groups % l->block == 0;
+    return groups == out && constant_dim(l->g, w, 1) == 1 &&
            constant_dim(l->g, graph_type(l->g, nd->inputs[0]), 1) == groups;
 }
 

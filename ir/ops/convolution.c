@@ -81,15 +81,31 @@ static loop_expr input_channel(lower *l, const grouping *gr, loop_expr channel, 
     return loop_add(k, loop_mul(k, group, loop_dim(k, gr->in_per_group)), inner);
 }
 
-/* The reduction over the channels of a group: blocks of x where it lies in blocks. */
-static loop_expr begin_channels(lower *l, const convolution *c) {
-    return c->group.groups == 1 ? lower_reduce_axis(l, c->x, 1) : lower_reduce_axis(l, c->w, 1);
+/* The reduction over the channels of a group: blocks of x where it lies in blocks. Gives the number
+ * within the group; close with lower_end, `opened` times. */
+static loop_expr begin_channels(lower *l, const convolution *c, int *opened) {
+    loop_kernel *k = lower_kernel(l);
+    const tensor_layout *layout = lower_type(l, c->x)->layout;
+    int64_t count;
+    bool blocks = layout && layout->block_axis == 1 &&
+                  dim_is_const(lower_graph(l)->dims, c->group.in_per_group, &count) &&
+                  count % layout->block == 0;
+    if (!blocks) {
+        *opened = 1;
+        return lower_begin(l, LOOP_REDUCE, "r", loop_dim(k, c->group.in_per_group));
+    }
+    *opened = 2;
+    loop_expr block = lower_begin(l, LOOP_REDUCE, "rb", loop_int(k, count / layout->block));
+    loop_expr lane = lower_begin(l, LOOP_REDUCE, "rl", loop_int(k, layout->block));
+    return loop_add(k, loop_mul(k, block, loop_int(k, layout->block)), lane);
 }
 
 static void accumulate_conv(lower *l, const convolution *c, const loop_expr *index, loop_buf acc) {
     loop_kernel *k = lower_kernel(l);
     loop_expr taps[WINDOW_MAX_AXES], x_at[LOOP_MAX_RANK], w_at[LOOP_MAX_RANK];
-    loop_expr inner = begin_channels(l, c);
+    int channels = 0;
+    loop_expr inner =
+        c->group.groups == 1 ? lower_reduce_axis(l, c->x, 1) : begin_channels(l, c, &channels);
     int opened = window_begin_taps(l, &c->win, LOOP_REDUCE, taps);
     x_at[0] = index[0];
     x_at[1] = input_channel(l, &c->group, index[1], inner);
@@ -109,7 +125,10 @@ static void accumulate_conv(lower *l, const convolution *c, const loop_expr *ind
     if (c->w_zero) w = loop_sub(k, w, kit_read_parameter(l, c->sum, c->w_zero, index[1], 0));
     lower_accumulate(l, acc, LOOP_ADD, loop_mul(k, x, w));
     kit_end(l, opened);
-    lower_end_reduce(l);
+    if (c->group.groups == 1)
+        lower_end_reduce(l);
+    else
+        kit_end(l, channels);
 }
 
 /* The whole nest of a convolution with a bias (input 2, which may be left out): each result is the

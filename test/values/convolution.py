@@ -1,5 +1,6 @@
 """convolution.py ONNXCC: chains of convolutions, whose layouts onnx's cases of single nodes do not reach: few results a
-pixel behind blocks of channels, transposed convolutions with windows of one stride and of two, concatenations."""
+pixel behind blocks of channels, transposed convolutions with windows of one stride and of two,
+concatenations, groups, wide dilations."""
 import sys
 
 import numpy as np
@@ -45,6 +46,27 @@ def main(onnxcc):
         ]
         cases.add(name, nodes, {"x": x}, {"y": None}, constants)
         cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
+    # Groups narrower than a block of channels, as wide, wider; behind and before convolutions of one group.
+    for channels, groups, outputs in [(32, 8, 32), (64, 8, 64), (64, 4, 64), (96, 4, 96), (64, 2, 64), (96, 3, 48), (48, 3, 96), (40, 5, 40)]:
+        constants = {"w": numbers(channels, 3, 3, 3) / 5, "u": numbers(outputs, channels // groups, 3, 3) / 9, "b": numbers(outputs)}
+        constants["v"] = numbers(24, outputs, 1, 1) / 9
+        nodes = [
+            node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+            node("Conv", ["c", "u", "b"], ["d"], pads=[1] * 4, strides=(1, 2), group=groups),
+            node("Relu", ["d"], ["e"]),
+            node("Conv", ["e", "v"], ["y"]),
+        ]
+        name = f"groups_{channels}_{groups}_{outputs}"
+        cases.add(name, nodes, {"x": x}, {"y": None}, constants)
+        cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
+    # Dilations as wide as the data: taps that meet padding alone.
+    for name, dilations, pads in [("far", (9, 11), (9, 11, 9, 11)), ("near", (8, 6), (8, 6, 8, 6)), ("lower", (9, 2), (9, 2, 9, 0))]:
+        constants = {"w": numbers(32, 3, 3, 3) / 5, "v": numbers(24, 32, 3, 3) / 9}
+        nodes = [
+            node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+            node("Conv", ["c", "v"], ["y"], pads=pads, dilations=dilations),
+        ]
+        cases.add(f"dilation_{name}", nodes, {"x": x}, {"y": None}, constants)
     return cases.run()
 
 

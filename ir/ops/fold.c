@@ -1,5 +1,6 @@
 /* fold.c: Col2Im, which adds the blocks of an image at their places. Written from the side of the
- * image: an element is the sum over the taps of the blocks that reach it. */
+ * image: an element is the sum over the taps of the blocks that reach it. Shapes that are data bind
+ * symbols. */
 #include "ir/ops/window.h"
 
 enum { FOLD_X, FOLD_IMAGE, FOLD_BLOCK };
@@ -8,14 +9,17 @@ enum { FOLD_X, FOLD_IMAGE, FOLD_BLOCK };
  * places along each axis. */
 static bool read_fold(graph *g, node_id n, window *w) {
     size_t axes, block_axes, pad_count;
-    const int64_t *block;
     if (!kit_need(g, n, FOLD_X, 3, 3) || !kit_need(g, n, FOLD_IMAGE, 1, 1) ||
         !kit_need(g, n, FOLD_BLOCK, 1, 1))
         return false;
-    const dim *image = graph_elements(g, graph_input(g, n, FOLD_IMAGE), &axes);
-    if (!op_const_ints(g, n, FOLD_BLOCK, NULL, &block, &block_axes) || !image)
-        return op_error(g, n, "make image_shape and block_shape constants",
-                        "the shape of the image or of the blocks is not known at compile time");
+    value_id image_shape = graph_input(g, n, FOLD_IMAGE),
+             block_shape = graph_input(g, n, FOLD_BLOCK);
+    const dim *image = graph_bind_elements(g, image_shape, 0, DIM_NONE, &axes);
+    const dim *block =
+        graph_bind_elements(g, block_shape, 1, kit_input(g, n, FOLD_X)->dims[1], &block_axes);
+    if (!image || !block)
+        return op_error(g, n, NULL,
+                        "the number of the image's axes or of the blocks' is not known");
     if (!axes || axes != block_axes || axes > WINDOW_MAX_AXES)
         return op_error(g, n, NULL, "%zu axes of the image and %zu of the blocks", axes,
                         block_axes);
@@ -32,14 +36,17 @@ static bool read_fold(graph *g, node_id n, window *w) {
             return op_error(g, n, NULL, "attribute pads holds %lld", (long long)pads[i]);
     for (int i = 0; i < w->axes; i++) {
         int64_t before = pad_count ? pads[i] : 0, after = pad_count ? pads[i + w->axes] : 0;
-        if (block[i] < 1 || block[i] > INT32_MAX)
-            return op_error(g, n, NULL, "a block has %lld elements", (long long)block[i]);
-        w->kernel[i] = kit_dim(g, block[i]);
+        if (dim_high(g->dims, block[i]) < 1) return op_error(g, n, NULL, "a block has no elements");
+        /* Products of all blocks fit 64 bits. */
+        kit_narrow(g, block[i], (int64_t)1 << 60 / w->axes);
+        w->kernel[i] = dim_max(g->dims, block[i], kit_dim(g, 1));
         w->before[i] = kit_dim(g, before);
         w->in[i] = image[i];
         /* (image + pads - ((block - 1) * dilation + 1)) / stride + 1 */
-        dim room = dim_add(g->dims, image[i],
-                           kit_dim(g, before + after - (block[i] - 1) * w->dilation[i] - 1));
+        dim reach = dim_mul(g->dims, dim_sub(g->dims, w->kernel[i], kit_dim(g, 1)),
+                            kit_dim(g, w->dilation[i]));
+        dim room =
+            dim_sub(g->dims, dim_add(g->dims, image[i], kit_dim(g, before + after - 1)), reach);
         w->out[i] =
             dim_add(g->dims, kit_dim(g, 1), dim_floordiv(g->dims, room, kit_dim(g, w->stride[i])));
     }
@@ -79,7 +86,10 @@ static void nest_fold(lower *l, node_id n) {
     dtype t = lower_type(l, x)->dtype, sum = kit_sum_type(t);
     loop_expr index[LOOP_MAX_RANK], taps[WINDOW_MAX_AXES], zero = loop_int(k, 0);
     loop_expr places = loop_dim(k, count_of(g, w.out, w.axes));
+    loop_expr rows = loop_mul(k, loop_dim(k, lower_type(l, y)->dims[1]),
+                              loop_dim(k, count_of(g, w.kernel, w.axes)));
     lower_check(l, kit_op2(l, LOOP_EQ, places, lower_dim(l, x, 2)), LOOP_STATUS_BAD_SHAPE);
+    lower_check(l, kit_op2(l, LOOP_EQ, rows, lower_dim(l, x, 1)), LOOP_STATUS_BAD_SHAPE);
     lower_loops(l, y, index);
     loop_buf acc = kit_scalar(l, "acc", sum);
     lower_assign(l, acc, NULL, loop_const(k, sum, 0));

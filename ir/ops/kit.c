@@ -134,6 +134,15 @@ dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim l
     return d;
 }
 
+void kit_narrow(graph *g, dim size, int64_t high) {
+    if (dim_op_of(g->dims, size) != DIM_SYMBOL) return;
+    dim_symbol s = dim_symbol_of(g->dims, size);
+    int64_t low, old;
+    dim_symbol_bounds(g->dims, s, &low, &old);
+    if (old > high && low <= high && !graph_is_from_caller(g, s))
+        dim_set_bounds(g->dims, s, low, high);
+}
+
 bool kit_set_told(graph *g, node_id n, dtype t, int rank, dim limit) {
     dim dims[TENSOR_MAX_RANK];
     if (rank > TENSOR_MAX_RANK)

@@ -28,6 +28,8 @@ dim kit_dim(graph *g, int64_t value);
  * for it (the run checks it), else a symbol that is at most `limit` (DIM_NONE: the user has to give
  * a bound). Whatever computes the size must bind it (graph.h: value.binds). */
 dim kit_told_dim(graph *g, node_id n, uint32_t output, int rank, int axis, dim limit);
+/* Bounds a size that is a symbol which the data tell. */
+void kit_narrow(graph *g, dim size, int64_t high);
 /* Gives output 0 the element type t and `rank` dimensions that the data tell. */
 bool kit_set_told(graph *g, node_id n, dtype t, int rank, dim limit);
 /* The number of elements of a list input (a scalar is one), which may be no more than axes. */

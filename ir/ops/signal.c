@@ -262,23 +262,36 @@ static bool expand_dft(graph *g, node_id n) {
 
 enum { STFT_X, STFT_STEP, STFT_WINDOW, STFT_LENGTH };
 
-/* Frames [batch, frames, length, parts] of a signal [batch, samples, parts], times a window.
- * Attribute length 0: that of the window, or of the whole signal. */
+/* The number that input `i` is, at least 1: what is known of it, or a symbol that it binds; 0 and a
+ * diagnostic if it is none. */
+static dim bound_number(graph *g, node_id n, uint32_t i, const char *what, dim limit) {
+    size_t count;
+    const dim *elements = graph_bind_elements(g, graph_input(g, n, i), 1, limit, &count);
+    if (elements && count == 1 && dim_low(g->dims, *elements) >= 1) {
+        kit_narrow(g, *elements, INT32_MAX);
+        return *elements;
+    }
+    op_error(g, n, NULL, "%s is not one positive number", what);
+    return DIM_NONE;
+}
+
+/* Frames [batch, frames, length, parts] of a signal [batch, samples, parts], times a window; input
+ * 2 is the step from one to the next, input 3 their length: left out, it is that of the window, or
+ * of the whole signal. */
 static bool infer_frames(graph *g, node_id n) {
     if (!kit_need(g, n, 0, 3, 3) || !kit_may(g, n, 1, 1, 1)) return false;
     const type x = *kit_input(g, n, 0);
     const type *window = kit_input(g, n, 1);
-    int64_t step = node_attr_int(graph_node(g, n), "step", 1);
-    int64_t length = node_attr_int(graph_node(g, n), "length", 0);
-    if (step < 1 || step > INT32_MAX || length < 0 || length > INT32_MAX)
-        return op_error(g, n, NULL, "frames of %lld every %lld", (long long)length,
-                        (long long)step);
-    dim size = length ? kit_dim(g, length) : window ? window->dims[0] : x.dims[1];
-    if (window && !kit_agree(g, n, window->dims[0], size, "the window")) return false;
+    dim step = bound_number(g, n, 2, "the step", DIM_NONE);
+    dim size = window ? window->dims[0] : x.dims[1], length = size;
+    if (graph_input(g, n, 3)) length = bound_number(g, n, 3, "the length of a frame", x.dims[1]);
+    if (!step || !length) return false;
+    if (window && !kit_agree(g, n, size, length, "the window")) return false;
+    if (!window) size = length;
     dim room = dim_sub(g->dims, x.dims[1], size);
     if (dim_high(g->dims, room) < 0)
         return op_error(g, n, NULL, "the signal is shorter than a frame");
-    dim frames = dim_add(g->dims, dim_floordiv(g->dims, room, kit_dim(g, step)), kit_dim(g, 1));
+    dim frames = dim_add(g->dims, dim_floordiv(g->dims, room, step), kit_dim(g, 1));
     dim dims[] = {x.dims[0], dim_max(g->dims, frames, kit_dim(g, 0)), size, x.dims[2]};
     op_set_type(g, n, 0, type_tensor(x.dtype, 4, dims));
     return true;
@@ -289,7 +302,8 @@ static loop_expr element_frames(lower *l, node_id n, uint32_t output, const loop
     loop_kernel *k = lower_kernel(l);
     value_id x = graph_input(g, n, 0), window = graph_input(g, n, 1);
     dtype t = lower_type(l, graph_output(g, n, output))->dtype;
-    loop_expr step = loop_int(k, node_attr_int(graph_node(g, n), "step", 1));
+    size_t count;
+    loop_expr step = loop_dim(k, *graph_elements(g, graph_input(g, n, 2), &count));
     loop_expr at[] = {index[0], loop_add(k, loop_mul(k, index[1], step), index[2]), index[3]};
     loop_expr e = lower_read(l, x, at), zero = loop_const(k, t, 0);
     return window ? loop_mul(k, e, lower_read_or(l, window, &index[2], zero)) : e;
@@ -297,23 +311,18 @@ static loop_expr element_frames(lower *l, node_id n, uint32_t output, const loop
 
 static bool expand_stft(graph *g, node_id n) {
     const node nd = *graph_node(g, n);
-    const int64_t *step, *length = NULL;
-    size_t count, one = 1;
-    if (!op_const_ints(g, n, STFT_STEP, NULL, &step, &count) || count != 1)
-        return op_error(g, n, "make the step a constant", "the step is not known at compile time");
-    if (graph_input(g, n, STFT_LENGTH) && !op_const_ints(g, n, STFT_LENGTH, NULL, &length, &one))
-        length = NULL;
-    if (graph_input(g, n, STFT_LENGTH) && !graph_input(g, n, STFT_WINDOW) && !length)
-        return op_error(g, n, "make the frames' length a constant",
-                        "the length of the frames is not known at compile time");
-    if (length && (one != 1 || *length < 1))
-        return op_error(g, n, NULL, "the length of the frames is not positive");
     dtype t = graph_type(g, nd.inputs[STFT_X])->dtype, wide = kit_sum_type(t);
     value_id window = graph_input(g, n, STFT_WINDOW);
+    const int64_t *known;
+    size_t count;
+    value_id length = graph_input(g, n, STFT_LENGTH);
+    /* A length that only the run tells is that of the window. */
+    if (window && length && !op_const_ints(g, n, STFT_LENGTH, NULL, &known, &count)) length = 0;
     value_id inputs[] = {kit_build_cast(g, n, nd.inputs[STFT_X], wide),
-                         window ? kit_build_cast(g, n, window, wide) : 0};
-    attr attrs[] = {attr_int("step", *step), attr_int("length", length ? *length : 0)};
-    value_id frames = spell_value(g, n, "onnxcc.Frames", 2, inputs, 2, attrs);
+                         window ? kit_build_cast(g, n, window, wide) : 0,
+                         kit_build_cast(g, n, nd.inputs[STFT_STEP], DTYPE_I64),
+                         length ? kit_build_cast(g, n, length, DTYPE_I64) : 0};
+    value_id frames = spell_value(g, n, "onnxcc.Frames", 4, inputs, 0, NULL);
     attr sided = attr_int("onesided", node_attr_int(&nd, "onesided", 1));
     value_id y = frames ? spell_value(g, n, "DFT", 1, &frames, 1, &sided) : 0;
     return spell_result(g, n, kit_build_cast(g, n, y, t));

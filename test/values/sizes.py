@@ -95,8 +95,15 @@ def refused(onnxcc):
           expected=[sparse(5, 2)])
     c.add("step", [node("Slice", ["x", "b", "e", "a", "s"], ["y"])],
           {"x": sparse(3, 4), "b": ints(0), "e": ints(1), "a": ints(0), "s": ints(0)}, ["y"], expected=[sparse(1, 4)])
+    fold = {"x": sparse(1, 4, 9), "i": ints(4, 4)}
+    for name, block in (("block_of_none", ints(0, 2)), ("block_too_large", ints(2**40, 2**40)), ("block_of_others", ints(2, 1))):
+        c.add(name, [node("Col2Im", ["x", "i", "b"], ["y"])], {**fold, "b": block}, ["y"], expected=[sparse(1, 1, 4, 4)],
+              dims={"y": [1, 1, 4, 4]})
+    c.add("step_back", [node("STFT", ["x", "s", "", "l"], ["y"])],
+          {"x": sparse(1, 16, 1), "s": np.array(-3), "l": np.array(8)}, ["y"], expected=[sparse(1, 3, 5, 2)])
     c.add("unbounded", [node("ConstantOfShape", ["s"], ["y"])], {"s": ints(2, 3)}, ["y"])
-    wanted = {"declared": "bad shape", "elements": "bad shape", "step": "bad shape", "unbounded": "--dim y_dim_0=1..1000"}
+    wanted = {"declared": "bad shape", "elements": "bad shape", "step": "bad shape", "block_of_none": "bad shape",
+              "block_too_large": "bad shape", "block_of_others": "bad shape", "step_back": "bad shape", "unbounded": "--dim y_dim_0=1..1000"}
     wrong = 0
     bounds = ["--dim", "y_dim_0=0..8", "--dim", "y_dim_1=3"]
     result = subprocess.run([onnxcc, "test", *bounds, c.names[-1]], capture_output=True, text=True)

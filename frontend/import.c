@@ -106,6 +106,9 @@ static void find_splat(blob *b, size_t width) {
 static bool import_initializer(importer *im, const char *name, const load_tensor_result *t,
                                import_scope *scope) {
     blob data = t->data;
+    if (t->rank > TENSOR_MAX_RANK)
+        return diag_error(im->g->diag, name, NULL, NULL, "rank %d is over the %d supported",
+                          t->rank, TENSOR_MAX_RANK);
     if (t->dtype != DTYPE_STRING) find_splat(&data, dtype_bytes(t->dtype));
     value_id v =
         graph_add_constant(im->g, name, type_tensor_const(im->g, t->dtype, t->rank, t->dims), data);
@@ -118,7 +121,6 @@ static bool import_initializers(importer *im, const Onnx__GraphProto *p, import_
     load_tensor_result t;
     for (size_t i = 0; i < p->n_initializer; i++)
         ok &= load_tensor(&im->model->files, p->initializer[i], NULL, &t) &&
-              t.rank <= TENSOR_MAX_RANK &&
               import_initializer(im, import_text(p->initializer[i]->name), &t, scope);
     for (size_t i = 0; i < p->n_sparse_initializer; i++) {
         const Onnx__TensorProto *values = p->sparse_initializer[i]->values;
@@ -232,11 +234,10 @@ static void warn_of_newer_opset(const importer *im) {
                      schema_newest_opset);
 }
 
-graph *import_model(const char *path, const import_options *options, arena *a, diag *d,
-                    void **files) {
-    load_model_result *m = load_model(path, a, d);
-    if (!m) return NULL;
+static graph *import_loaded(load_model_result *m, const import_options *options, arena *a, diag *d,
+                            void **files) {
     *files = m;
+    if (!m) return NULL;
     const Onnx__GraphProto *p = m->proto->graph;
     import_scope scope = {.outer = NULL};
     importer im = {.model = m,
@@ -249,6 +250,16 @@ graph *import_model(const char *path, const import_options *options, arena *a, d
     ok = ok && (d->error_count || import_check_settings(&im));
     ok = ok && !d->error_count && import_outputs(&im, p, GRAPH_MAIN, &scope);
     return ok && !d->error_count && graph_sort(im.g) ? im.g : NULL;
+}
+
+graph *import_model(const char *path, const import_options *options, arena *a, diag *d,
+                    void **files) {
+    return import_loaded(load_model(path, a, d), options, a, d, files);
+}
+
+graph *import_model_bytes(wire_span bytes, const import_options *options, arena *a, diag *d,
+                          void **files) {
+    return import_loaded(load_model_bytes(bytes, NULL, a, d), options, a, d, files);
 }
 
 void import_close(void *files) {

@@ -23,6 +23,9 @@ typedef struct {
  * *files keeps until import_close. */
 graph *import_model(const char *path, const import_options *options, arena *a, diag *d,
                     void **files);
+/* The same from bytes that outlive the graph; external data is refused. */
+graph *import_model_bytes(wire_span bytes, const import_options *options, arena *a, diag *d,
+                          void **files);
 void import_close(void *files);
 
 #endif

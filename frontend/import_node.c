@@ -26,16 +26,20 @@ static const char *binary_text(importer *im, ProtobufCBinaryData s) {
     return arena_strndup(im->g->memory, s.data ? (const char *)s.data : "", s.len);
 }
 
+static bool add_constant(importer *im, const char *name, const load_tensor_result *t,
+                         value_id *out) {
+    if (t->rank > TENSOR_MAX_RANK)
+        return diag_error(im->g->diag, name, NULL, NULL, "rank %d is over the %d supported",
+                          t->rank, TENSOR_MAX_RANK);
+    *out = graph_add_constant(im->g, *name ? name : NULL,
+                              type_tensor_const(im->g, t->dtype, t->rank, t->dims), t->data);
+    return true;
+}
+
 static bool import_constant(importer *im, const Onnx__TensorProto *p, const char *name,
                             value_id *out) {
     load_tensor_result t;
-    if (!load_tensor(&im->model->files, p, name, &t)) return false;
-    if (t.rank > TENSOR_MAX_RANK)
-        return diag_error(im->g->diag, name, NULL, NULL, "rank %d is over the %d supported", t.rank,
-                          TENSOR_MAX_RANK);
-    *out = graph_add_constant(im->g, *name ? name : NULL,
-                              type_tensor_const(im->g, t.dtype, t.rank, t.dims), t.data);
-    return true;
+    return load_tensor(&im->model->files, p, name, &t) && add_constant(im, name, &t, out);
 }
 
 static bool is_if(const import_node *n) {
@@ -69,10 +73,21 @@ static bool import_region(importer *im, const Onnx__GraphProto *p, import_node *
     return true;
 }
 
+/* Whether the message is there that the attribute's kind asks for. */
+static bool has_value(const Onnx__AttributeProto *p) {
+    switch (p->type) {
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR: return p->t;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH: return p->g;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR: return p->sparse_tensor;
+    default: return true;
+    }
+}
+
 static bool import_attribute_value(importer *im, const Onnx__AttributeProto *p, import_node *n,
                                    const import_scope *scope, attr *out) {
     arena *a = im->g->memory;
     *out = (attr){.name = import_text(p->name)};
+    if (!has_value(p)) return import_error(im, n, NULL, "attribute %s has no value", out->name);
     switch (p->type) {
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT:
         *out = attr_float(out->name, (double)p->f);
@@ -108,10 +123,10 @@ static bool import_attribute_value(importer *im, const Onnx__AttributeProto *p, 
         out->kind = ATTR_TENSOR;
         out->tensors = v;
         out->count = 1;
-        return p->t && import_constant(im, p->t, "", v);
+        return import_constant(im, p->t, "", v);
     }
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH:
-        return p->g && import_region(im, p->g, n, scope, out);
+        return import_region(im, p->g, n, scope, out);
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO: {
         type *t = ARENA_NEW(a, type);
         out->kind = ATTR_TYPE;
@@ -121,15 +136,11 @@ static bool import_attribute_value(importer *im, const Onnx__AttributeProto *p, 
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR: {
         value_id *v = ARENA_NEW(a, value_id);
         load_tensor_result t;
-        if (!p->sparse_tensor ||
-            !load_sparse_tensor(&im->model->files, p->sparse_tensor, n->name, &t))
-            return false;
-        *v = graph_add_constant(im->g, NULL, type_tensor_const(im->g, t.dtype, t.rank, t.dims),
-                                t.data);
         out->kind = ATTR_TENSOR;
         out->tensors = v;
         out->count = 1;
-        return true;
+        return load_sparse_tensor(&im->model->files, p->sparse_tensor, n->name, &t) &&
+               add_constant(im, "", &t, v);
     }
     default:
         return import_error(im, n, NULL, "attribute %s has kind %d, which is not supported",

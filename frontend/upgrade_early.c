@@ -68,7 +68,7 @@ bool upgrade_norm_order(importer *im, import_node *n, bool *done) {
     (void)done;
     attr *p = import_attr(n, "p");
     if (!p || p->kind != ATTR_FLOAT) return true;
-    if (p->f < 1 || p->f > 64 || p->f != (double)(int)p->f)
+    if (!(p->f >= 1 && p->f <= 64) || p->f != (double)(int)p->f)
         return import_error(im, n, NULL, "attribute p is %g, must be a whole number", p->f);
     *p = attr_int("p", (int64_t)p->f);
     return true;

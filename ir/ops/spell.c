@@ -1,5 +1,6 @@
 /* spell.c: the vocabulary of operators that are spelt in others; see spell.h. */
 #include "ir/ops/spell.h"
+#include "ir/loop_number.h"
 
 #include <assert.h>
 #include <math.h>
@@ -61,9 +62,9 @@ uint32_t spell_attrs(const graph *g, node_id n, const char *const *names, attr *
 }
 
 value_id spell_number(graph *g, dtype t, double v) {
-    int64_t i = (int64_t)v;
-    if (dtype_is_integer(t)) return graph_add_constant_ints(g, NULL, t, 0, NULL, &i);
-    return graph_add_constant_floats(g, NULL, t, 0, NULL, &v);
+    if (!dtype_is_integer(t)) return graph_add_constant_floats(g, NULL, t, 0, NULL, &v);
+    int64_t i = loop_convert(DTYPE_I64, DTYPE_F64, (loop_number){.f = v}).i;
+    return graph_add_constant_ints(g, NULL, t, 0, NULL, &i);
 }
 
 value_id spell_scaled(graph *g, node_id n, value_id x, double factor) {

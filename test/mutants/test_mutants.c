@@ -6,6 +6,7 @@
 #include "codegen/driver.h"
 #include "frontend/load.h"
 #include "ir/file.h"
+#include "test/mutate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SECONDS_A_MUTANT = 60, KEPT_OF_A_TENSOR = 48, MAX_EDIT = 24 };
+enum { SECONDS_A_MUTANT = 60, KEPT_OF_A_TENSOR = 48 };
 
 /* Read by the sanitizers' runtime. */
 const char *__asan_default_options(void);
@@ -23,19 +24,6 @@ const char *__asan_default_options(void) {
 const char *__ubsan_default_options(void);
 const char *__ubsan_default_options(void) {
     return "exitcode=99:print_stacktrace=1";
-}
-
-/* ---- randomness: the same mutants on every machine ---- */
-
-static uint64_t next(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t below(uint64_t *state, size_t limit) {
-    return limit ? (size_t)(next(state) % limit) : 0;
 }
 
 /* ---- where a mutation may strike ---- */
@@ -67,55 +55,6 @@ static void find_places(subject *s, arena *a) {
     s->places = ARENA_ARRAY(a, size_t, s->size);
     for (size_t i = 0; i < s->size; i++)
         if (!weights[i]) s->places[s->place_count++] = i;
-}
-
-/* ---- mutation ---- */
-
-typedef struct {
-    uint8_t *data;
-    size_t size;
-} mutant;
-
-static void cut(mutant *m, size_t at, size_t n) {
-    if (n > m->size - at) n = m->size - at;
-    memmove(m->data + at, m->data + at + n, m->size - at - n);
-    m->size -= n;
-}
-
-static void duplicate(mutant *m, size_t at, size_t n) {
-    if (n > m->size - at) n = m->size - at;
-    memmove(m->data + at + n, m->data + at, m->size - at);
-    m->size += n;
-}
-
-static void mutate(mutant *m, const subject *s, uint64_t *state) {
-    static const uint8_t edges[] = {0x00, 0x01, 0x7f, 0x80, 0xff, 0xfe, 0x10, 0x20};
-    size_t at = s->places[below(state, s->place_count)];
-    size_t other = s->places[below(state, s->place_count)];
-    size_t n = 1 + below(state, MAX_EDIT);
-    if (at + MAX_EDIT >= m->size || other + MAX_EDIT >= m->size) return;
-    switch (below(state, 16)) {
-    case 0: m->size = at; break;
-    case 1: cut(m, at, n); break;
-    case 2: duplicate(m, at, n); break;
-    case 3: memmove(m->data + at, m->data + other, n); break;
-    case 4:
-    case 5:
-    case 6: m->data[at] = edges[below(state, sizeof edges)]; break;
-    case 7:
-    case 8: m->data[at] = (uint8_t)next(state); break;
-    case 9: m->data[at] = m->data[other]; break;
-    default: m->data[at] ^= (uint8_t)(1u << below(state, 8)); break;
-    }
-}
-
-static mutant make_mutant(const subject *s, uint64_t *state) {
-    size_t edits = below(state, 4) ? 1 : 2 + below(state, 3);
-    mutant m = {malloc(s->size + edits * MAX_EDIT), s->size};
-    if (!m.data) abort();
-    memcpy(m.data, s->data, s->size);
-    for (size_t i = 0; i < edits; i++) mutate(&m, s, state);
-    return m;
 }
 
 /* ---- trial ---- */
@@ -171,7 +110,8 @@ int main(int argc, char **argv) {
     diag_init(&d, a, NULL);
     for (long i = 0; i < count && models; i++) {
         uint64_t state = (uint64_t)i;
-        mutant m = make_mutant(&subjects[(size_t)i % models], &state);
+        const subject *s = &subjects[(size_t)i % models];
+        mutant m = mutate_copy(s->data, s->size, s->places, s->place_count, &state);
         const char *path = arena_printf(a, "mutant-%ld.onnx", i);
         int outcome = file_write(path, m.data, m.size, a, &d) ? try_file(path) : -1;
         if (outcome >= 0) unlink(path);

@@ -1,6 +1,7 @@
 /* import_node.c: one node of the file: its attributes, its check against the schema, its way
  * through the upgrades into the graph; and calls of functions, which are inlined. */
 #include "frontend/import_internal.h"
+#include "ir/evaluate.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -303,7 +304,10 @@ bool import_emit(importer *im, import_node *n) {
     for (uint32_t i = 0; i < made->attr_count; i++)
         if (made->attrs[i].kind == ATTR_REGION)
             adopt_region(im->g, (region_id)made->attrs[i].i, id);
-    return waits_for_type(im, n) || (op_check_types(im->g, id) && infer_node(im, id));
+    if (waits_for_type(im, n)) return true;
+    if (!op_check_types(im->g, id) || !infer_node(im, id)) return false;
+    graph_evaluate(im->g, id);
+    return true;
 }
 
 /* Constant: the value itself, under the output's name. */

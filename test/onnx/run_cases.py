@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 BATCH = 32
-SECONDS_A_CASE = 60  # large networks by way of the C compiler, on a busy machine
+SECONDS_A_CASE = 120  # large networks by way of the C compiler, on a busy machine
 # Their data hold numbers of numpy's generator; test/values/random_numbers.py checks shape, type and statistics instead.
 DRAWN = re.compile(r"test_bernoulli(_double|_seed)?(_expanded)?|test_training_dropout(_default)?(_mask)?")
 LINE = re.compile(r"^(PASS|FAIL|SKIP) ([^\s:]+)(: .*)?$")

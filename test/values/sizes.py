@@ -119,9 +119,28 @@ def refused(onnxcc):
     return wrong
 
 
+def add_chains(c):
+    """Sizes as exporters of detectors compute them: from constants, by way of floats."""
+    nodes = [
+        node("Shape", ["x"], ["shape"]),
+        node("Gather", ["shape", "last"], ["side"]),
+        node("Cast", ["side"], ["as_float"], to=1),
+        node("ReduceMax", ["as_float"], ["longest"], keepdims=0),
+        node("Div", ["wanted", "longest"], ["factor"]),
+        node("Mul", ["factor", "as_float"], ["scaled"]),
+        node("Floor", ["scaled"], ["whole"]),
+        node("Cast", ["whole"], ["sides"], to=7),
+        node("Concat", ["front", "sides"], ["sizes"], axis=0),
+        node("Resize", ["x", "", "", "sizes"], ["y"], mode="nearest"),
+    ]
+    constants = {"last": ints(2, 3), "wanted": np.float32(21.5), "front": ints(1, 2)}
+    c.add("sizes_by_floats", nodes, {"x": sparse(1, 2, 5, 8)}, ["y"], constants)
+
+
 cases = Cases(sys.argv[1])
 add_selection(cases)
 add_unique(cases)
 add_boxes(cases)
 add_shapes(cases)
+add_chains(cases)
 sys.exit(refused(sys.argv[1]) or cases.run())

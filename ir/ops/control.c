@@ -73,6 +73,120 @@ static bool infer_if(graph *g, node_id n) {
     return true;
 }
 
+/* ---- If whose branches differ in size ---- */
+
+/* How large a result of both branches can be, where that is constant; false if it need not be
+ * asked: the branches agree, or nothing bounds them. */
+static bool room_of_branches(graph *g, const type *a, const type *b, int64_t *room) {
+    size_t symbols = dim_symbol_count(g->dims);
+    bool *kept = ARENA_ARRAY(g->memory, bool, symbols + 1), differ = false;
+    for (dim_symbol s = 0; s < symbols; s++) kept[s] = graph_is_from_caller(g, s);
+    if (a->kind != TYPE_TENSOR || b->kind != TYPE_TENSOR || a->rank != b->rank || a->rank < 1 ||
+        a->dtype == DTYPE_STRING)
+        return false;
+    for (int i = 0; i < a->rank; i++) {
+        dim open, size[] = {a->dims[i], b->dims[i]};
+        int64_t most[2];
+        differ |= size[0] != size[1];
+        for (int j = 0; j < 2; j++)
+            if (!dim_has_upper(g->dims, size[j], kept, &open) ||
+                !dim_is_const(g->dims, dim_upper(g->dims, size[j], kept), &most[j]))
+                return false;
+        room[i] = most[0] > most[1] ? most[0] : most[1];
+    }
+    return differ;
+}
+
+/* Result i of a branch becomes one of the size `room`, the rest of it zeros; its own sizes become a
+ * result behind all others. */
+static bool give_room(graph *g, node_id n, region_id branch, uint32_t i, const int64_t *room) {
+    value_id v = graph_region(g, branch)->outputs.data[i];
+    const type t = *graph_type(g, v);
+    const int64_t rank = t.rank, zeros[TENSOR_MAX_RANK] = {0};
+    value_id shape = graph_build(g, branch, 0, "", "Shape", 1, &v, 0, NULL);
+    value_id all = graph_add_constant_ints(g, "room", DTYPE_I64, 1, &rank, room);
+    value_id made;
+    if (dim_equals_const(g->dims, type_elements(g->dims, &t), 0)) {
+        double zero = 0;
+        value_id number = graph_add_constant_floats(g, "none", DTYPE_F32, 0, NULL, &zero);
+        number = kit_build_cast(g, n, number, t.dtype);
+        made = graph_build(g, branch, 0, "", "Expand", 2, (value_id[]){number, all}, 0, NULL);
+    } else {
+        attr axis = attr_int("axis", 0);
+        value_id more = graph_build(g, branch, 0, "", "Sub", 2, (value_id[]){all, shape}, 0, NULL);
+        value_id none = graph_add_constant_ints(g, NULL, DTYPE_I64, 1, &rank, zeros);
+        value_id pads[] = {
+            v, more ? graph_build(g, branch, 0, "", "Concat", 2, (value_id[]){none, more}, 1, &axis)
+                    : 0};
+        made = pads[1] ? graph_build(g, branch, 0, "", "Pad", 2, pads, 0, NULL) : 0;
+    }
+    if (!shape || !made) return false;
+    region *r = graph_region(g, branch);
+    r->outputs.data[i] = made;
+    list_push(g->memory, &r->outputs, shape);
+    return true;
+}
+
+/* The result of its true size, for output i of node n. */
+static bool take_size(graph *g, node_id n, uint32_t i, value_id made, value_id sizes,
+                      const int64_t *room) {
+    const int64_t zeros[TENSOR_MAX_RANK] = {0};
+    value_id old = graph_output(g, n, i);
+    const type t = *graph_type(g, old);
+    for (int j = 0; j < t.rank; j++) {
+        dim_symbol s =
+            dim_op_of(g->dims, t.dims[j]) == DIM_SYMBOL ? dim_symbol_of(g->dims, t.dims[j]) : 0;
+        if (dim_op_of(g->dims, t.dims[j]) == DIM_SYMBOL && !dim_symbol_limit(g->dims, s))
+            dim_set_limit(g->dims, s, kit_dim(g, room[j]));
+    }
+    value_id slice[] = {made, kit_ints(g, zeros, t.rank), sizes};
+    value_id out = kit_build(g, n, "Slice", 3, slice, 0, NULL);
+    if (!out) return false;
+    kit_replace_told(g, old, out);
+    return true;
+}
+
+/* Results whose branches differ in size get room for the larger one, and are cut to the sizes that
+ * the branch which ran tells. */
+static bool expand_if(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    region_id branches[] = {node_attr_region(&nd, "then_branch"),
+                            node_attr_region(&nd, "else_branch")};
+    int64_t(*room)[TENSOR_MAX_RANK] = arena_alloc(g->memory, sizeof *room * (nd.output_count + 1));
+    bool *differs = ARENA_ARRAY(g->memory, bool, nd.output_count + 1), some = false;
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        differs[i] =
+            nd.outputs[i] && room_of_branches(g, region_output_type(g, branches[0], i),
+                                              region_output_type(g, branches[1], i), room[i]);
+        some |= differs[i];
+    }
+    if (!some) return false;
+    value_id *made = ARENA_ARRAY(g->memory, value_id, 2 * (size_t)nd.output_count);
+    uint32_t count = nd.output_count;
+    for (uint32_t i = 0; i < nd.output_count; i++) {
+        if (nd.outputs[i]) made[i] = graph_add_value(g, NULL, (type){0});
+        if (!differs[i]) continue;
+        made[count++] = graph_add_value(g, "sizes", (type){0});
+        for (int b = 0; b < 2; b++)
+            if (!give_room(g, n, branches[b], i, room[i])) return false;
+    }
+    node_id whole = graph_add_node(g, nd.region, n, nd.op, nd.name, nd.input_count, nd.inputs,
+                                   count, made, nd.attr_count, nd.attrs);
+    graph_node(g, whole)->source = nd.source;
+    for (int b = 0; b < 2; b++) graph_region(g, branches[b])->owner = whole;
+    if (!op_infer(g, whole)) return false;
+    for (uint32_t i = 0, at = nd.output_count; i < nd.output_count; i++) {
+        if (!differs[i]) {
+            if (nd.outputs[i]) kit_replace(g, nd.outputs[i], made[i]);
+        } else if (!take_size(g, n, i, made[i], made[at++], room[i])) {
+            return false;
+        }
+    }
+    graph_node(g, n)->attr_count = 0; /* the branches have another owner */
+    graph_remove_node(g, n);
+    return true;
+}
+
 /* ---- state that goes round ---- */
 
 /* Infers a body whose inputs from `first` on are `count` states; state i begins as input
@@ -467,7 +581,7 @@ static bool expand_scan(graph *g, node_id n) {
 }
 
 const op_def ops_control[] = {
-    {.domain = "", .name = "If", .infer = infer_if},
+    {.domain = "", .name = "If", .infer = infer_if, .expand = expand_if},
     {.domain = "", .name = "Loop", .infer = infer_loop, .expand = expand_loop},
     {.domain = "", .name = "Scan", .infer = infer_scan, .expand = expand_scan},
 };

@@ -1,4 +1,5 @@
-"""control.py ONNXCC: loops that end by their condition, at a trip count that is an input, and Scan of opset 8."""
+"""control.py ONNXCC: loops that end by their condition, at a trip count that is an input, Scan of opset 8, and If whose
+branches differ in size."""
 import sys
 
 import numpy as np
@@ -53,7 +54,41 @@ def add_scans(c):
               {"s": start, "x": X}, ["t", "z"], expected=[z[:, -1], z], opset=8)
 
 
+def branch(name, nodes, shape, element=TensorProto.FLOAT):
+    return helper.make_graph(nodes, name, [], [info(nodes[-1].output[0], element, shape)])
+
+
+def choice(condition, result, then, otherwise):
+    return node("If", [condition], [result], then_branch=then, else_branch=otherwise)
+
+
+def add_choices(c):
+    """The condition is an input; the result goes on to other operators."""
+    x = np.array([[3, -1, 2], [0, 5, -2]], np.float32)
+    found = [node("Greater", ["x", "zero"], ["m"]), node("NonZero", ["m"], ["p"]), node("Transpose", ["p"], ["at"])]
+    constants = {"zero": np.float32(0), "empty": np.zeros((0, 2), np.int64), "one": np.array([1], np.int64),
+                 "two": np.array([2], np.int64), "axis": np.array([0], np.int64)}
+    places = np.argwhere(x > 0)
+    for flag in (True, False):
+        inputs = {"x": x, "flag": np.array(flag)}
+        # detectors: nothing at all, or as many as the data tell
+        nothing = branch("nothing", [node("Identity", ["empty"], ["none"])], [0, 2], TensorProto.INT64)
+        some = branch("some", found, ["n", 2], TensorProto.INT64)
+        nodes = [choice("flag", "y", nothing, some), node("Add", ["y", "y"], ["z"]), node("Shape", ["y"], ["s"])]
+        y = np.zeros((0, 2), np.int64) if flag else places
+        c.add(f"nothing_or_some_{flag}", nodes, inputs, ["y", "z", "s"], constants, [y, y + y, np.array(y.shape)])
+        # one row, or two; a branch within a branch
+        row = branch("row", [node("Slice", ["x", "one", "two", "axis"], ["r"])], [1, 3])
+        twice = branch("twice", [node("Concat", ["x", "x"], ["w"], axis=0)], [4, 3])
+        inner = branch("inner", [choice("other", "i", row, branch("all", [node("Neg", ["x"], ["g"])], [2, 3]))], ["k", 3])
+        nodes = [choice("flag", "y", twice, inner), node("ReduceSum", ["y"], ["z"], keepdims=0)]
+        for other in (True, False):
+            y = np.concatenate([x, x]) if flag else x[1:] if other else -x
+            c.add(f"rows_{flag}_{other}", nodes, {**inputs, "other": np.array(other)}, ["y", "z"], constants, [y, y.sum()])
+
+
 cases = Cases(sys.argv[1])
+add_choices(cases)
 add_loops(cases)
 add_scans(cases)
 sys.exit(cases.run())

@@ -92,6 +92,38 @@ static bool expand_reshape(graph *g, node_id n) {
     return !graph_elements(g, graph_input(g, n, 1), &count) && kit_expand_sizes(g, n);
 }
 
+/* Takes factor f off a product; whether it was there. */
+static bool take_factor(dim_table *t, dim *product, dim f) {
+    if (*product == f) {
+        *product = dim_const(t, 1);
+        return true;
+    }
+    if (dim_is_const(t, *product, NULL) || dim_op_of(t, *product) != DIM_MUL) return false;
+    for (int i = 0; i < 2; i++) {
+        dim part = dim_operand(t, *product, i), other = dim_operand(t, *product, 1 - i);
+        if (!take_factor(t, &part, f)) continue;
+        *product = dim_mul(t, part, other);
+        return true;
+    }
+    return false;
+}
+
+/* The dimension that a shape leaves open: total over known. Factors of both go first: where one is
+ * zero at run time there are no elements, and any size does. */
+static dim open_dimension(dim_table *t, dim total, dim known) {
+    if (dim_equals_const(t, known, 0)) return known;
+    dim divisor = dim_const(t, 1);
+    while (!dim_is_const(t, known, NULL)) {
+        dim factor = known;
+        while (dim_op_of(t, factor) == DIM_MUL)
+            factor = dim_is_const(t, dim_operand(t, factor, 0), NULL) ? dim_operand(t, factor, 1)
+                                                                      : dim_operand(t, factor, 0);
+        if (!take_factor(t, &known, factor)) break;
+        if (!take_factor(t, &total, factor)) divisor = dim_mul(t, divisor, factor);
+    }
+    return dim_floordiv(t, total, dim_mul(t, divisor, known));
+}
+
 static bool infer_reshape(graph *g, node_id n) {
     const type x = *graph_type(g, graph_input(g, n, 0));
     dim_table *t = g->dims;
@@ -122,9 +154,7 @@ static bool infer_reshape(graph *g, node_id n) {
         }
     }
     dim total = type_elements(t, &x);
-    if (open >= 0)
-        dims[open] =
-            dim_equals_const(t, known, 0) ? dim_const(t, 0) : dim_floordiv(t, total, known);
+    if (open >= 0) dims[open] = open_dimension(t, total, known);
     int64_t have, want;
     if (dim_is_const(t, total, &have)) {
         dim product = open >= 0 ? dim_mul(t, known, dims[open]) : known;

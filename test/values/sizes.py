@@ -134,6 +134,14 @@ def add_chains(c):
         node("Resize", ["x", "", "", "sizes"], ["y"], mode="nearest"),
     ]
     constants = {"last": ints(2, 3), "wanted": np.float32(21.5), "front": ints(1, 2)}
+    # what a shape leaves open, beside a size that the data tell
+    picked = [node("NonZero", ["m"], ["p"]), node("Transpose", ["p"], ["t"]), node("Shape", ["t"], ["ts"]),
+              node("Gather", ["ts", "first"], ["n"]), node("GatherND", ["x", "t"], ["rows"]),
+              node("Concat", ["n", "rest"], ["to"], axis=0), node("Reshape", ["rows", "to"], ["y"])]
+    for name, m in (("some", ints(0, 1, 1, 0, 1)), ("none", ints(0, 0, 0))):
+        x = sparse(5, 3, 4)
+        c.add(f"left_open_{name}", picked, {"m": m, "x": x}, ["y"], {"first": ints(0), "rest": ints(-1, 2)},
+              [x[m.nonzero()].reshape(len(m.nonzero()[0]), 6, 2)], dims={"m": ["A"]})
     c.add("sizes_by_floats", nodes, {"x": sparse(1, 2, 5, 8)}, ["y"], constants)
 
 

@@ -185,6 +185,18 @@ static double winograd_cost(shape *s) {
 
 /* ---- the rewriting ---- */
 
+/* Whether a node transforms weights w by the algorithm of s. */
+static bool transforms(const node *n, value_id w, const shape *s) {
+    size_t axes;
+    if (n->op != op_find(OP_INTERNAL, "WinogradWeights") || n->inputs[0] != w) return false;
+    const int64_t *size = node_attr_ints(n, "size", &axes);
+    const int64_t *strides = node_attr_ints(n, "strides", &axes);
+    for (size_t i = 0; i < axes; i++)
+        if (size[i] != s->along[2 - axes + i]->out || strides[i] != s->strides[2 - axes + i])
+            return false;
+    return true;
+}
+
 static bool replace(graph *g, node_id n, const shape *s) {
     const node nd = *graph_node(g, n);
     value_id x = nd.inputs[0], w = nd.inputs[1], bias = nd.input_count > 2 ? nd.inputs[2] : 0;
@@ -197,8 +209,12 @@ static bool replace(graph *g, node_id n, const shape *s) {
                     attr_ints("pads", s->pads, 2 * axes),
                     attr_int("vectors", s->vectors)};
     enum { OF_WEIGHTS = 3, OF_DATA = 5, OF_PRODUCTS = 6, PADS = 4 };
-    value_id u =
-        graph_build(g, nd.region, n, OP_INTERNAL, "WinogradWeights", 1, &w, OF_WEIGHTS, attrs);
+    value_id u = 0; /* that of another convolution with these weights, such as one of a pyramid */
+    for (size_t i = 1; !u && i < g->nodes.count; i++)
+        if (g->nodes.data[i].region == nd.region && transforms(&g->nodes.data[i], w, s))
+            u = g->nodes.data[i].outputs[0];
+    if (!u)
+        u = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradWeights", 1, &w, OF_WEIGHTS, attrs);
     if (!u) return false;
     if (!s->fused) {
         x = graph_build(g, nd.region, n, OP_INTERNAL, "WinogradInput", 1, &x, OF_DATA, attrs);

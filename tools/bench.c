@@ -110,8 +110,11 @@ static bool bench(driver *d, const char *path, const bench_options *o) {
     driver_options options = o->compile.driver;
     const char *folder = o->folder ? tool_data_folder(d, o->folder) : NULL;
     if (o->folder && !folder) return false;
-    if (!o->dynamic) options.pin_folder = folder;
-    if (!driver_open(d, path, &options) || !driver_optimize(d) || !driver_build(d)) return false;
+    tool_pinning pinned;
+    if (!tool_compile_for_data(d, path, &options, folder, o->dynamic ? PIN_NOTHING : PIN_SIZES,
+                               o->dynamic ? PIN_NOTHING : PIN_VALUES, &pinned))
+        return false;
+    folder = o->folder ? tool_data_folder(d, o->folder) : NULL;
     size_t count = d->program->inputs.count;
     load_tensor_result *x = ARENA_ARRAY(d->memory, load_tensor_result, count + 1);
     instance *i = strcmp(o->via, "library") == 0 ? driver_library(d) : driver_jit(d);

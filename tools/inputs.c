@@ -157,3 +157,23 @@ const char *tool_data_folder(driver *d, const char *folder) {
     diag_error(&d->diag, folder, NULL, NULL, "cannot be read: %s", strerror(errno));
     return NULL;
 }
+
+bool tool_compile_for_data(driver *d, const char *model, driver_options *options,
+                           const char *folder, tool_pinning first, tool_pinning last,
+                           tool_pinning *out) {
+    arena *names = arena_create();
+    const char *path = folder ? arena_strdup(names, folder) : NULL;
+    if (!path) first = last = PIN_NOTHING;
+    bool ok = false;
+    for (tool_pinning p = first; !ok && p <= last; p++) {
+        driver_close(d);
+        driver_begin(d);
+        options->pin_folder = p >= PIN_SIZES ? path : NULL;
+        options->pin_values = p >= PIN_VALUES;
+        *out = p;
+        ok = driver_open(d, model, options) && driver_optimize(d) && driver_build(d);
+    }
+    options->pin_folder = NULL;
+    arena_destroy(names);
+    return ok;
+}

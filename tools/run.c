@@ -81,9 +81,12 @@ static int run(int argc, char **argv) {
     if (!tool_number(threads_text, 1, 256, &threads))
         return tool_usage(&tool_run, "--threads takes a number");
     if ((status = tool_compile_finish(&tool_run, &o))) return status;
-    driver d;
-    bool ok =
-        driver_compile(&d, rest.items[0], &o.driver) && run_once(&d, folder, &inputs, out, threads);
+    driver d = {0};
+    tool_pinning pinned;
+    driver_begin(&d);
+    bool ok = tool_compile_for_data(&d, rest.items[0], &o.driver, folder, PIN_NOTHING, PIN_VALUES,
+                                    &pinned) &&
+              run_once(&d, folder, &inputs, out, threads);
     tool_print_diagnostics(&d.diag);
     driver_close(&d);
     return ok ? EXIT_DONE : EXIT_INPUT;

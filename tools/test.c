@@ -17,6 +17,9 @@ static const char help[] =
     "  --pin                fix every symbolic dimension to the size in the test data, and where "
     "shapes\n"
     "                       depend on the values of inputs (axes, a shape) these values too\n"
+    "  --open               fix nothing; default: what --pin fixes, if the model is refused "
+    "without,\n"
+    "                       and the verdict says so\n"
     "  --rtol R             relative tolerance; default 1e-3, that of the ONNX backend tests\n"
     "  --atol A             absolute tolerance; default a millionth of the largest expected "
     "element,\n"
@@ -32,7 +35,7 @@ typedef struct {
     const char *via;
     double rtol, atol;
     long threads;
-    bool pin, quiet;
+    bool pin, open, quiet;
 } test_options;
 
 static bool compare_set(driver *d, const char *set, const instance_call *call,
@@ -85,28 +88,15 @@ static const char *data_set(driver *d, const char *folder, int n) {
     return access(set, R_OK) == 0 ? set : NULL;
 }
 
-static bool compile_model(driver *d, const char *model, const driver_options *o) {
-    return driver_open(d, model, o) && driver_optimize(d) && driver_build(d);
-}
-
-/* A model whose shapes depend on the values of inputs can be compiled for given ones: tried where
- * nothing else will do. */
-static bool compile_pinned(driver *d, const char *model, driver_options *o) {
-    if (compile_model(d, model, o)) return true;
-    if (!o->pin_folder) return false;
-    driver_close(d);
-    driver_begin(d);
-    o->pin_values = true;
-    return compile_model(d, model, o);
-}
-
-static bool run_folder(driver *d, const char *folder, const test_options *o) {
+static bool run_folder(driver *d, const char *folder, const test_options *o, tool_pinning *pinned) {
     driver_options options = o->compile.driver;
     arena *names = arena_create();
     const char *model = arena_printf(names, "%s/model.onnx", folder);
     const char *first = arena_printf(names, "%s/test_data_set_0", folder);
-    if (o->pin && access(first, R_OK) == 0) options.pin_folder = first;
-    bool compiled = compile_pinned(d, model, &options);
+    bool has_data = access(first, R_OK) == 0;
+    bool compiled = tool_compile_for_data(d, model, &options, has_data ? first : NULL,
+                                          o->pin ? PIN_SIZES : PIN_NOTHING,
+                                          o->open ? PIN_NOTHING : PIN_VALUES, pinned);
     arena_destroy(names);
     if (!compiled) return false;
     instance *i = strcmp(o->via, "library") == 0 ? driver_library(d) : driver_jit(d);
@@ -115,6 +105,14 @@ static bool run_folder(driver *d, const char *folder, const test_options *o) {
     for (int n = 0; i && (set = data_set(d, folder, n)); n++) ok &= run_set(d, i, set, o);
     instance_close(i);
     return ok;
+}
+
+/* What was fixed although nobody asked for it. */
+static const char *pinning_note(const test_options *o, tool_pinning pinned) {
+    if (o->pin || pinned == PIN_NOTHING) return "";
+    return pinned == PIN_SIZES
+               ? ": compiled for the sizes of its data"
+               : ": compiled for the sizes of its data and the values that they depend on";
 }
 
 static bool runs_here(const test_options *o) {
@@ -136,13 +134,15 @@ static int run(int argc, char **argv) {
     tool_option options[24] = {
         {"--via", &o.via, NULL, NULL},       {"--pin", NULL, NULL, &o.pin},
         {"--rtol", &rtol, NULL, NULL},       {"--atol", &atol, NULL, NULL},
-        {"--threads", &threads, NULL, NULL}, {"--quiet", NULL, NULL, &o.quiet}};
-    size_t count = 6 + tool_compile_table(&o.compile, options + 6);
+        {"--threads", &threads, NULL, NULL}, {"--quiet", NULL, NULL, &o.quiet},
+        {"--open", NULL, NULL, &o.open}};
+    size_t count = 7 + tool_compile_table(&o.compile, options + 7);
     int status = tool_parse(&tool_test, argc, argv, options, count, &folders);
     if (status) return status < 0 ? EXIT_DONE : status;
     if (!folders.count) return tool_usage(&tool_test, "a test folder is needed");
     if (strcmp(o.via, "jit") != 0 && strcmp(o.via, "library") != 0)
         return tool_usage(&tool_test, "--via takes jit or library, not %s", o.via);
+    if (o.pin && o.open) return tool_usage(&tool_test, "--pin and --open exclude each other");
     if (!tool_number(threads, 1, 256, &o.threads))
         return tool_usage(&tool_test, "--threads takes a number");
     if ((status = tool_compile_finish(&tool_test, &o.compile))) return status;
@@ -154,9 +154,12 @@ static int run(int argc, char **argv) {
         driver d = {0};
         tool_progress("[%zu/%zu] %s", i + 1, folders.count, folders.items[i]);
         driver_begin(&d);
-        bool ok = run_folder(&d, folders.items[i], &o);
+        tool_pinning pinned = PIN_NOTHING;
+        bool ok = run_folder(&d, folders.items[i], &o, &pinned);
         tool_progress("%s", "");
-        if (!ok || !o.quiet) printf("%s %s\n", ok ? "PASS" : "FAIL", folders.items[i]);
+        if (!ok || !o.quiet)
+            printf("%s %s%s\n", ok ? "PASS" : "FAIL", folders.items[i],
+                   ok ? pinning_note(&o, pinned) : "");
         fflush(stdout);
         if (!ok) tool_print_diagnostics(&d.diag);
         driver_close(&d);

@@ -72,6 +72,16 @@ const load_value *tool_load_port(driver *d, const char *path, const graph_port *
  * diagnostic if there is none. */
 const char *tool_data_folder(driver *d, const char *folder);
 
+/* What a model is compiled for: any sizes, or those of test data, or also the values of the small
+ * inputs that its shapes depend on. */
+typedef enum { PIN_NOTHING, PIN_SIZES, PIN_VALUES } tool_pinning;
+/* driver_open, optimize and build, with as little pinned to the data in `folder` (NULL: there is
+ * none) as possible: `first`, and what pins more, up to `last`, while the model is refused. *out is
+ * what was tried last. `options` must outlive `d`; what `d` allocated before is gone. */
+bool tool_compile_for_data(driver *d, const char *model, driver_options *options,
+                           const char *folder, tool_pinning first, tool_pinning last,
+                           tool_pinning *out);
+
 /* A pool of `threads` threads as a context; threads 1 gives one without a pool. */
 typedef struct tool_threads tool_threads;
 tool_threads *tool_threads_start(arena *a, long threads, onnxcc_context *context);

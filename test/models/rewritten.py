@@ -115,7 +115,7 @@ def main(onnxcc, out, *folders):
             case = f"{out}/{name}_{way}"
             atol = write_case(folder, way, case)
             arguments = ["--atol", str(atol)] if atol else []
-            result = subprocess.run([onnxcc, "test", case, *arguments], capture_output=True, text=True)
+            result = subprocess.run([onnxcc, "test", "--open", case, *arguments], capture_output=True, text=True)
             passed += result.returncode == 0
             failed += result.returncode != 0
             if result.returncode:

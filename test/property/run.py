@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-WAYS = [["-O3", "--pin"], ["-O3", "--threads", "2"], ["-O0"], ["-O0", "--pin"], ["-O3", "--pin", "--target", "x86-64-v2"]]
+WAYS = [["-O3", "--pin"], ["-O3", "--open", "--threads", "2"], ["-O0", "--open"], ["-O0", "--pin"], ["-O3", "--pin", "--target", "x86-64-v2"]]
 LARGEST = 1e4
 
 

@@ -58,7 +58,7 @@ class Cases:
         passed = failed = 0
         for way in ways:
             names = self.names[:: 1 if way is ways[0] else sample]
-            command = [self.onnxcc, "test", "--quiet", *way, *self.options, *names]
+            command = [self.onnxcc, "test", "--quiet", "--open", *way, *self.options, *names]
             result = subprocess.run(command, capture_output=True, text=True)
             last = result.stdout.strip().split("\n")[-1].split()
             sys.stdout.write(" ".join(way) + "\n" + result.stdout + result.stderr)

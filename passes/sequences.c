@@ -175,13 +175,24 @@ static bool rebuild_list(resolver *r, node_id n, value_id y, size_t count, const
     return true;
 }
 
+/* Whether a state of the loop has a shape of its own in each iteration. */
+static bool changes_shape(const graph *g, const region *body) {
+    bool unknown = false;
+    for (size_t i = 2; i < body->inputs.count; i++) {
+        const type *t = graph_type(g, body->inputs.data[i]);
+        unknown |= t->kind == TYPE_TENSOR && t->rank < 0;
+    }
+    return unknown;
+}
+
 static bool resolve_loop(resolver *r, node_id n, bool last) {
     graph *g = r->g;
     const node nd = *graph_node(g, n);
     region_id body = node_attr_region(&nd, "body");
     const region b = *graph_region(g, body);
     bool carries = nd.input_count > 2 && any_list(g, nd.inputs + 2, nd.input_count - 2);
-    if (!carries && !any_list(g, b.outputs.data, b.outputs.count)) return true;
+    if (!carries && !any_list(g, b.outputs.data, b.outputs.count) && !changes_shape(g, &b))
+        return true;
     long gathered = 0;
     bool ok = rewrite_gather_items(g, n, &gathered);
     r->changes += gathered;

@@ -114,7 +114,7 @@ bool rewrite_unroll(graph *g, node_id n) {
     int64_t trips = INT64_MAX, go_on = 1;
     const char *hint = "a number of iterations that shapes and constants tell is needed";
     if (nd.inputs[0] && !rewrite_known(g, nd.inputs[0], &trips))
-        return op_error(g, n, hint, "a loop that carries a sequence, of unknown trip count");
+        return op_error(g, n, hint, "a loop that is written out, of unknown trip count");
     value_id *inputs = ARENA_ARRAY(g->memory, value_id, states + 2);
     value_id *results = ARENA_ARRAY(g->memory, value_id, r.outputs.count);
     value_ids *stacks = ARENA_ARRAY(g->memory, value_ids, nd.output_count);
@@ -123,10 +123,10 @@ bool rewrite_unroll(graph *g, node_id n) {
     for (size_t i = 0; i < states; i++) inputs[i + 2] = nd.inputs[i + 2];
     for (int64_t i = 0; i < trips; i++) {
         if (!rewrite_known(g, inputs[1], &go_on))
-            return op_error(g, n, hint, "a loop that carries a sequence, of unknown condition");
+            return op_error(g, n, hint, "a loop that is written out, of unknown condition");
         if (!go_on) break;
         if (i >= MOST_ITERATIONS)
-            return op_error(g, n, NULL, "a loop that carries a sequence, of over %d iterations",
+            return op_error(g, n, NULL, "a loop that is written out, of over %d iterations",
                             MOST_ITERATIONS);
         inputs[0] = graph_add_constant_ints(g, NULL, DTYPE_I64, 0, NULL, &i);
         if (!rewrite_copy_body(g, body, n, inputs, results)) return false;

@@ -232,8 +232,11 @@ static bool infer_states(graph *g, node_id n, region_id body, size_t first, size
 /* ---- Loop ---- */
 
 static bool constant_true(graph *g, value_id v) {
-    const value *val = graph_value(g, v);
-    return val->constant && val->type.dtype == DTYPE_BOOL && value_int(val, g->dims, 0) != 0;
+    size_t count;
+    int64_t known;
+    const dim *elements = graph_elements(g, v, &count);
+    return elements && count == 1 && graph_type(g, v)->dtype == DTYPE_BOOL &&
+           dim_is_const(g->dims, elements[0], &known) && known;
 }
 
 /* Whether the body never ends the loop before its trip count. */
@@ -289,12 +292,22 @@ static bool carries_list(graph *g, node_id n, size_t states) {
     return carries;
 }
 
-/* A loop that carries a sequence will be written out: what its body cannot do for all iterations at
+/* Whether the number of iterations is a constant. */
+static bool constant_trips(graph *g, node_id n, region_id body) {
+    int64_t trips;
+    dim most = most_trips(g, n);
+    return most && dim_is_const(g->dims, most, &trips) && runs_out(g, n, body);
+}
+
+/* A loop that carries a sequence will be written out, and so will one whose states have shapes of
+ * their own in each of a constant number of iterations: what a body cannot do for all iterations at
  * once it may well do in each. Its results then are of unknown shape for now. */
 static bool infer_body(graph *g, node_id n, region_id body, size_t states) {
     const size_t items = g->diag->items.count, errors = g->diag->error_count;
     if (infer_states(g, n, body, 2, states, 2, 1)) return true;
-    if (!g->pending || !carries_list(g, n, states)) return false;
+    bool lists = g->pending && carries_list(g, n, states);
+    if (!lists && !constant_trips(g, n, body)) return false;
+    g->pending = true;
     g->diag->items.count = items;
     g->diag->error_count = errors;
     forget_types(g, body);

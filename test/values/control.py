@@ -1,5 +1,5 @@
-"""control.py ONNXCC: loops that end by their condition, at a trip count that is an input, Scan of opset 8, and If whose
-branches differ in size."""
+"""control.py ONNXCC: loops that end by their condition, at a trip count that is an input, states that change their shape, Scan
+of opset 8, and If whose branches differ in size."""
 import sys
 
 import numpy as np
@@ -39,6 +39,32 @@ def add_loops(c):
                   {**flag, "trips": np.array(9)}, [expected[1].sum()])
         c.add(f"declared_{name}", [node("Loop", ["trips", "yes", "x"], ["", "stacked", ""], body=body([1, 3]))],
               {**inputs, "trips": np.array(9)}, ["stacked"], flag, expected[1:2], dims={"stacked": [rounds, 1, 3]})
+
+
+def add_growing(c):
+    """States with a shape of their own in each iteration: one grows, one is a slice up to the iteration; a constant trip
+    count, none, and a condition that is a constant too."""
+    nodes = [node("Concat", ["s", "x"], ["t"], axis=0), node("Add", ["i", "one"], ["end"]), node("Unsqueeze", ["end", "zero"], ["ends"]),
+             node("Slice", ["t", "zero", "ends"], ["u"]), node("ReduceSum", ["v"], ["sum"], keepdims=0),
+             node("Identity", ["go_on"], ["go_on_out"])]
+    grow = helper.make_graph(
+        nodes, "body",
+        [info("i", TensorProto.INT64, []), info("go_on", TensorProto.BOOL, []), info("s", TensorProto.FLOAT, None),
+         info("v", TensorProto.FLOAT, None)],
+        [info("go_on_out", TensorProto.BOOL, []), info("t", TensorProto.FLOAT, None), info("u", TensorProto.FLOAT, None),
+         info("sum", TensorProto.FLOAT, [])])
+    x, start = X[0], np.array([[7, 8]], np.float32)
+    for trips in (0, 1, 5):
+        s, v, sums = start, start, []
+        for i in range(trips):
+            sums.append(v.sum())
+            s = np.concatenate([s, x])
+            v = s[: i + 1]
+        results = 3 if trips else 2
+        c.add(f"grows_{trips}", [node("Loop", ["trips", "yes", "start", "start"], ["s", "v", "sums" if trips else ""], body=grow)],
+              {"x": x, "start": start}, ["s", "v", "sums"][:results],
+              {"trips": np.array(trips), "yes": np.array(True), "one": np.array(1), "zero": np.array([0])},
+              [s, v, np.array(sums, np.float32)][:results])
 
 
 def add_scans(c):
@@ -90,5 +116,6 @@ def add_choices(c):
 cases = Cases(sys.argv[1])
 add_choices(cases)
 add_loops(cases)
+add_growing(cases)
 add_scans(cases)
 sys.exit(cases.run())

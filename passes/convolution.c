@@ -1,6 +1,6 @@
 /* convolution.c: convolutions in the form that is computed fastest. Taps that meet nothing but
- * padding go, which a wide dilation makes of most; groups narrower than a block of channels become
- * groups as wide as one, whose weights between the groups are zeros: a vector holds whole groups
+ * padding go, which a wide dilation makes of most; groups that are no whole blocks of channels
+ * become groups that are, whose weights between the groups are zeros: a vector meets one group
  * then. Constant weights only: what is done to them must cost nothing. */
 #include "ir/ops/kit.h"
 #include "ir/ops/window.h"
@@ -8,16 +8,24 @@
 
 #include <string.h>
 
-/* A new convolution in the place of node n, with these weights. */
-static bool replace(graph *g, node_id n, value_id weights, const attr *attrs, uint32_t count) {
+/* A convolution of these inputs (data, weights, bias or 0) beside node n, of whose work it is a
+ * part or all. */
+static value_id build(graph *g, node_id n, const value_id *inputs, const attr *attrs,
+                      uint32_t count) {
     const node nd = *graph_node(g, n);
-    value_id inputs[] = {nd.inputs[0], weights, nd.input_count > 2 ? nd.inputs[2] : 0};
     value_id y = kit_build(g, n, "Conv", inputs[2] ? 3 : 2, inputs, count, attrs);
-    if (!weights || !y) return false;
+    if (!inputs[1] || !y) return 0;
     graph_node(g, graph_value(g, y)->producer)->source = nd.source;
     graph_node(g, graph_value(g, y)->producer)->name = nd.name;
-    rewrite_take_over(g, n, nd.outputs[0], y);
-    return true;
+    return y;
+}
+
+/* A new convolution in the place of node n, with these weights. */
+static bool replace(graph *g, node_id n, value_id weights, const attr *attrs, uint32_t count) {
+    value_id inputs[] = {graph_input(g, n, 0), weights, graph_input(g, n, 2)};
+    value_id y = build(g, n, inputs, attrs, count);
+    if (y) rewrite_take_over(g, n, graph_output(g, n, 0), y);
+    return y != 0;
 }
 
 /* ---- taps ---- */
@@ -112,23 +120,63 @@ static value_id widen(graph *g, node_id n, value_id weights, int64_t narrow, int
     return inputs[1] ? kit_build(g, n, "Where", 3, inputs, 0, NULL) : 0;
 }
 
+static int64_t least_common_multiple(int64_t a, int64_t b) {
+    int64_t x = a, y = b;
+    while (y) {
+        int64_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+/* The attributes of a convolution, with another number of groups. */
+static uint32_t with_groups(const node *nd, int64_t groups, attr *out) {
+    for (uint32_t i = 0; i < nd->attr_count; i++)
+        out[i] = strcmp(nd->attrs[i].name, "group") ? nd->attrs[i] : attr_int("group", groups);
+    return nd->attr_count;
+}
+
+/* Two convolutions, of the first `whole` channels and of the rest. */
+static long split_groups(graph *g, node_id n, int64_t narrow, int64_t whole, int64_t outputs) {
+    const node nd = *graph_node(g, n);
+    attr along = attr_int("axis", 1), *attrs = ARENA_ARRAY(g->memory, attr, nd.attr_count);
+    int64_t ends[] = {0, whole, outputs};
+    value_id parts[2];
+    for (int i = 0; i < 2; i++) {
+        value_id x[] = {kit_build_slice(g, n, nd.inputs[0], 1, ends[i], ends[i + 1]),
+                        kit_build_slice(g, n, nd.inputs[1], 0, ends[i], ends[i + 1]), 0};
+        value_id bias = graph_input(g, n, 2);
+        if (bias) x[2] = kit_build_slice(g, n, bias, 0, ends[i], ends[i + 1]);
+        if (!x[0] || (bias && !x[2])) return -1;
+        uint32_t count = with_groups(&nd, (ends[i + 1] - ends[i]) / narrow, attrs);
+        parts[i] = build(g, n, x, attrs, count);
+        if (!parts[i]) return -1;
+    }
+    value_id y = kit_build(g, n, "Concat", 2, parts, 1, &along);
+    if (y) rewrite_take_over(g, n, nd.outputs[0], y);
+    return y ? 1 : -1;
+}
+
+/* Groups become wider, by zeros, until they are whole blocks, or all that there is; channels that
+ * are no whole number of these are computed apart. */
 static long merge_groups(graph *g, node_id n, int64_t block) {
-    enum { NARROWEST = 4 }; /* below it most of the products would be with zeros */
+    enum { NARROWEST = 4, MOST_TIMES = 4 }; /* else most of the products would be with zeros */
     const type *w = graph_type(g, graph_input(g, n, 1));
     int64_t groups = node_attr_int(graph_node(g, n), "group", 1), outputs, narrow;
     if (groups == 1 || w->dtype != DTYPE_F32 || !dim_is_const(g->dims, w->dims[0], &outputs) ||
-        !dim_is_const(g->dims, w->dims[1], &narrow) || narrow < NARROWEST || narrow >= block ||
-        block % narrow || outputs % block || outputs / groups != narrow)
+        !dim_is_const(g->dims, w->dims[1], &narrow) || narrow < NARROWEST ||
+        outputs / groups != narrow)
         return 0;
-    attr attrs[8];
+    int64_t wide = least_common_multiple(narrow, block);
+    if (wide > outputs) wide = outputs;
+    if (wide == narrow || wide / narrow > MOST_TIMES) return 0;
+    if (outputs % wide) return split_groups(g, n, narrow, outputs / wide * wide, outputs);
     const node nd = *graph_node(g, n);
-    if (nd.attr_count > sizeof attrs / sizeof *attrs) return 0;
-    for (uint32_t i = 0; i < nd.attr_count; i++) {
-        attrs[i] = nd.attrs[i];
-        if (strcmp(attrs[i].name, "group") == 0) attrs[i] = attr_int("group", outputs / block);
-    }
-    value_id wide = widen(g, n, graph_input(g, n, 1), narrow, block);
-    return replace(g, n, wide, attrs, nd.attr_count) ? 1 : -1;
+    attr *attrs = ARENA_ARRAY(g->memory, attr, nd.attr_count);
+    uint32_t count = with_groups(&nd, outputs / wide, attrs);
+    value_id weights = widen(g, n, graph_input(g, n, 1), narrow, wide);
+    return replace(g, n, weights, attrs, count) ? 1 : -1;
 }
 
 static long visit(graph *g, const pass_options *options, const uint32_t *uses, node_id n) {

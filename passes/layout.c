@@ -233,6 +233,29 @@ static bool concat_keeps(layouter *l, const node *n) {
     return true;
 }
 
+/* A slice keeps the layout if it takes channels, one after the other, from the start of a block. */
+static bool slice_keeps(layouter *l, const node *n) {
+    if (!named(n, "", "Slice")) return false;
+    int rank = graph_type(l->g, n->inputs[0])->rank;
+    size_t count, axis_count = 0, step_count = 0;
+    bool has_axes = n->input_count > 3 && n->inputs[3],
+         has_steps = n->input_count > 4 && n->inputs[4];
+    const dim *starts = graph_elements(l->g, n->inputs[1], &count);
+    const dim *axes = has_axes ? graph_elements(l->g, n->inputs[3], &axis_count) : NULL;
+    const dim *steps = has_steps ? graph_elements(l->g, n->inputs[4], &step_count) : NULL;
+    if (!starts || (has_axes && axis_count != count) || (has_steps && step_count != count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        int64_t axis = (int64_t)i, start;
+        if (axes && !dim_is_const(l->g->dims, axes[i], &axis)) return false;
+        if ((axis < 0 ? axis + rank : axis) != 1) continue;
+        if (steps && !dim_equals_const(l->g->dims, steps[i], 1)) return false;
+        if (!dim_is_const(l->g->dims, starts[i], &start) || start < 0 || start % l->block)
+            return false;
+    }
+    return true;
+}
+
 static void lay_node(layouter *l, node_id n) {
     const node nd = *graph_node(l->g, n);
     if (named(&nd, OP_INTERNAL, "Reorder")) return;
@@ -244,7 +267,8 @@ static void lay_node(layouter *l, node_id n) {
     if ((nd.op->flags & OP_POINTWISE) && lay_pointwise(l, n)) return;
     const type *x = nd.input_count && nd.inputs[0] ? graph_type(l->g, nd.inputs[0]) : NULL;
     bool follows = x && is_blocked(x) && x->layout->block_axis == 1 &&
-                   (keeps_channels(l, &nd) || concat_keeps(l, &nd) || pads_around(l, &nd));
+                   (keeps_channels(l, &nd) || concat_keeps(l, &nd) || pads_around(l, &nd) ||
+                    slice_keeps(l, &nd));
     for (uint32_t i = 0; i < nd.input_count; i++) {
         if (follows && (i == 0 || named(&nd, "", "Concat"))) continue;
         if (follows && named(&nd, "", "BatchNormalization"))

@@ -47,7 +47,8 @@ def main(onnxcc):
         cases.add(name, nodes, {"x": x}, {"y": None}, constants)
         cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
     # Groups narrower than a block of channels, as wide, wider; behind and before convolutions of one group.
-    for channels, groups, outputs in [(32, 8, 32), (64, 8, 64), (64, 4, 64), (96, 4, 96), (64, 2, 64), (96, 3, 48), (48, 3, 96), (40, 5, 40)]:
+    for channels, groups, outputs in [(32, 8, 32), (64, 8, 64), (64, 4, 64), (96, 4, 96), (64, 2, 64), (96, 3, 48), (48, 3, 96), (40, 5, 40),
+                                      (104, 13, 104), (24, 3, 24), (72, 3, 72), (48, 4, 48), (60, 5, 60)]:
         constants = {"w": numbers(channels, 3, 3, 3) / 5, "u": numbers(outputs, channels // groups, 3, 3) / 9, "b": numbers(outputs)}
         constants["v"] = numbers(24, outputs, 1, 1) / 9
         nodes = [
@@ -59,6 +60,20 @@ def main(onnxcc):
         name = f"groups_{channels}_{groups}_{outputs}"
         cases.add(name, nodes, {"x": x}, {"y": None}, constants)
         cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
+    # Slices of channels from the start of a block, and not; of pixels too, backwards; channels that are split.
+    constants = {"w": numbers(52, 3, 3, 3) / 5, "starts": np.array([16, -1]), "ends": np.array([52, -99]), "axes": np.array([1, 3]),
+                 "steps": np.array([1, -2]), "sizes": np.array([32, 4, 16]), "v": numbers(8, 36, 3, 3) / 9, "u": numbers(24, 16, 1, 1) / 9}
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        node("Slice", ["c", "starts", "ends", "axes", "steps"], ["s"]),
+        node("Conv", ["s", "v"], ["y"], pads=[1] * 4),
+        node("Split", ["c", "sizes"], ["p", "q", "r"], axis=1),
+        node("Conv", ["r", "u"], ["z"]),
+        node("MaxPool", ["p"], ["m"], kernel_shape=[2, 2]),
+        node("Relu", ["q"], ["n"]),
+    ]
+    for name, sizes in [("slices", None), ("slices_open", dims)]:
+        cases.add(name, nodes, {"x": x}, dict.fromkeys("yzmn"), constants, dims=sizes)
     # Dilations as wide as the data: taps that meet padding alone.
     for name, dilations, pads in [("far", (9, 11), (9, 11, 9, 11)), ("near", (8, 6), (8, 6, 8, 6)), ("lower", (9, 2), (9, 2, 9, 0))]:
         constants = {"w": numbers(32, 3, 3, 3) / 5, "v": numbers(24, 32, 3, 3) / 9}

@@ -195,13 +195,23 @@ static int anchor_reuse(const node *anchor) {
     return 2;
 }
 
+/* Whether a group takes blocks apart: whoever reads it has no runs of neighbours to load. */
+static bool has_reorder(const fuser *f, uint32_t group) {
+    for (node_id m = f->info[group].first; m; m = f->next[m]) {
+        const op_def *op = graph_node(f->g, m)->op;
+        if (strcmp(op->domain, OP_INTERNAL) == 0 && strcmp(op->name, "Reorder") == 0) return true;
+    }
+    return false;
+}
+
 /* A group without an anchor joins its only reader: movements always, arithmetic where it is not
- * repeated. */
+ * repeated. Loops that reduce get rows, which are summed in vectors. */
 static bool joins_as_prologue(fuser *f, uint32_t producer_group, node_id n, value_id operand) {
     const node *nd = graph_node(f->g, n);
     const group_info *p = &f->info[producer_group];
     if (p->anchor || !feeds_only(f, producer_group, f->group_of[n])) return false;
-    if (is_anchor(nd)) return !p->computes && anchor_reuse(nd) < 3;
+    if (is_anchor(nd))
+        return !p->computes && anchor_reuse(nd) < 3 && !has_reorder(f, producer_group);
     if (is_movement(nd) || is_pointwise(nd)) {
         dim_table *d = f->g->dims;
         dim made = type_elements(d, graph_type(f->g, operand));

@@ -20,6 +20,7 @@ enum {
     OP_EFFECT = 8,      /* not to be folded, merged or moved: random numbers */
     OP_ANCHOR = 16,     /* has a `nest`; a fusion group holds at most one. A nest without it is a
                            kernel of its own: it reads back what it writes */
+    OP_ONCE = 32,       /* a nest that reads each element of its first input once */
     OP_OPAQUE = 64,     /* copies elements without looking at them: they may be strings */
     OP_LISTS = 256,     /* of sequences or optionals: inputs may be of unknown rank */
     OP_POINTS = 512,    /* the first result points into the last, which lives to the end */

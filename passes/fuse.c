@@ -210,8 +210,10 @@ static bool joins_as_prologue(fuser *f, uint32_t producer_group, node_id n, valu
     const node *nd = graph_node(f->g, n);
     const group_info *p = &f->info[producer_group];
     if (p->anchor || !feeds_only(f, producer_group, f->group_of[n])) return false;
-    if (is_anchor(nd))
-        return !p->computes && anchor_reuse(nd) < 3 && !has_reorder(f, producer_group);
+    if (is_anchor(nd)) {
+        bool once = (nd->op->flags & OP_ONCE) && operand == nd->inputs[0];
+        return (!p->computes || once) && anchor_reuse(nd) < 3 && !has_reorder(f, producer_group);
+    }
     if (is_movement(nd) || is_pointwise(nd)) {
         dim_table *d = f->g->dims;
         dim made = type_elements(d, graph_type(f->g, operand));

@@ -8,6 +8,7 @@
 #define PASS_LIST(X)                                                                               \
     X(algebra)                                                                                     \
     X(canonicalise)                                                                                \
+    X(channel_norm)                                                                                \
     X(convolution)                                                                                 \
     X(cse)                                                                                         \
     X(dce)                                                                                         \

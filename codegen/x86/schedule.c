@@ -376,6 +376,24 @@ static void choose_pointwise_tile(cut_nest *c) {
     c->unroll = 16;
 }
 
+/* Where the lanes of a vector come from one cache line each, and the `extent` of all vectors is
+ * more lines than L1 holds, the axis whose neighbours share these lines runs inside of the vectors:
+ * they are used up before they leave the cache. */
+static void order_transposed(cut_nest *c, const loop_access *a, size_t count, int64_t extent) {
+    enum { LINE_BYTES = 64 };
+    cut_axis *axes = c->axes;
+    if (extent <= c->s->m->l1_bytes / 2 / LINE_BYTES) return;
+    for (int j = c->count - 1; j-- > 0;) {
+        if (axes[j].constant == 1 ||
+            !fit_of(c->s, a, count, axes[j].var, c->lanes, false).contiguous)
+            continue;
+        cut_axis inner = axes[j];
+        memmove(&axes[j], &axes[j + 1], (size_t)(c->count - 1 - j) * sizeof *axes);
+        axes[c->count - 1] = inner;
+        return;
+    }
+}
+
 static loop_stmt *schedule_block(scheduler *s, const loop_stmt *b);
 
 /* A nest that runs one element at a time, its inner loops scheduled on their own. */
@@ -436,6 +454,7 @@ static loop_stmt *schedule_nest(scheduler *s, const loop_stmt *first) {
         choose_reduction_tile(&c);
     else
         choose_pointwise_tile(&c);
+    if (!loops && fit.strided) order_transposed(&c, a, count, extent);
     for (int j = 0; j < c.count; j++) {
         cut_axis_evenly(&c, j);
         if (c.axes[j].vector_outer && c.tail_body)

@@ -344,25 +344,25 @@ static void nest_arg(lower *l, node_id n) {
     lower_end_loops(l);
 }
 
-#define REDUCTION(op, hook)                                                                        \
+#define REDUCTION(op, hook, more)                                                                  \
     {                                                                                              \
-        .domain = "", .name = op, .flags = OP_ANCHOR | OP_OPEN, .infer = infer_reduction,          \
+        .domain = "", .name = op, .flags = OP_ANCHOR | OP_OPEN | more, .infer = infer_reduction,   \
         .nest = hook, .size = size_reduction, .expand = expand_reduction                           \
     }
 #define POSITION(op)                                                                               \
     { .domain = "", .name = op, .flags = OP_ANCHOR, .infer = infer_arg, .nest = nest_arg }
 
 const op_def ops_reduction[] = {
-    REDUCTION("ReduceSum", nest_reduction),
-    REDUCTION("ReduceMean", nest_reduction),
-    REDUCTION("ReduceMax", nest_reduction),
-    REDUCTION("ReduceMin", nest_reduction),
-    REDUCTION("ReduceProd", nest_reduction),
-    REDUCTION("ReduceL1", nest_reduction),
-    REDUCTION("ReduceL2", nest_reduction),
-    REDUCTION("ReduceLogSum", nest_reduction),
-    REDUCTION("ReduceLogSumExp", nest_log_sum_exp),
-    REDUCTION("ReduceSumSquare", nest_reduction),
+    REDUCTION("ReduceSum", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceMean", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceMax", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceMin", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceProd", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceL1", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceL2", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceLogSum", nest_reduction, OP_ONCE),
+    REDUCTION("ReduceLogSumExp", nest_log_sum_exp, 0),
+    REDUCTION("ReduceSumSquare", nest_reduction, OP_ONCE),
     POSITION("ArgMax"),
     POSITION("ArgMin"),
 };

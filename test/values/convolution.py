@@ -74,6 +74,26 @@ def main(onnxcc):
     ]
     for name, sizes in [("slices", None), ("slices_open", dims)]:
         cases.add(name, nodes, {"x": x}, dict.fromkeys("yzmn"), constants, dims=sizes)
+    # Normalisation of channels and of groups of them, as operators and as exporters write them.
+    constants = {"w": numbers(24, 3, 3, 3) / 5, "scale": numbers(24), "bias": numbers(24), "v": numbers(24, 24, 1, 1) / 5, "ones": np.ones(6, np.float32),
+                 "zeros": np.zeros(6, np.float32), "apart": np.array([0, 6, -1]), "scales": numbers(24, 1, 1), "biases": numbers(24, 1, 1)}
+    groups = [
+        node("Shape", ["c"], ["whole"]),
+        node("Reshape", ["c", "apart"], ["r"]),
+        node("InstanceNormalization", ["r", "ones", "zeros"], ["i"], epsilon=1e-3),
+        node("Reshape", ["i", "whole"], ["b"]),
+        node("Mul", ["b", "scales"], ["m"]),
+        node("Add", ["m", "biases"], ["d"]),
+    ]
+    for name, middle in [
+        ("instance", [node("InstanceNormalization", ["c", "scale", "bias"], ["d"])]),
+        ("groups", [node("GroupNormalization", ["c", "scale", "bias"], ["d"], num_groups=4)]),
+        ("one_group", [node("GroupNormalization", ["c", "scale", "bias"], ["d"], num_groups=1)]),
+        ("reshaped", groups),
+    ]:
+        nodes = [node("Conv", ["x", "w"], ["c"], pads=[1] * 4), *middle, node("Relu", ["d"], ["e"]), node("Conv", ["e", "v"], ["y"])]
+        for end, sizes in [("", None), ("_open", dims)]:
+            cases.add(f"normalised_{name}{end}", nodes, {"x": x}, {"y": None}, constants, dims=sizes, opset=21)
     # Dilations as wide as the data: taps that meet padding alone.
     for name, dilations, pads in [("far", (9, 11), (9, 11, 9, 11)), ("near", (8, 6), (8, 6, 8, 6)), ("lower", (9, 2), (9, 2, 9, 0))]:
         constants = {"w": numbers(32, 3, 3, 3) / 5, "v": numbers(24, 32, 3, 3) / 9}

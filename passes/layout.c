@@ -256,7 +256,21 @@ static bool slice_keeps(layouter *l, const node *n) {
     return true;
 }
 
+/* Interpolation finds places and weights once for all channels of a block, and once for each
+ * element of rows: that is worth the Reorders. */
+static bool interpolates_channels(layouter *l, const node *n) {
+    if (!named(n, "", "Resize") || strcmp(node_attr_string(n, "mode", "nearest"), "nearest") == 0)
+        return false;
+    const type *x = graph_type(l->g, n->inputs[0]), *y = graph_type(l->g, n->outputs[0]);
+    return x->rank >= 3 && x->dtype == DTYPE_F32 && x->dims[1] == y->dims[1] &&
+           constant_dim(l->g, x, 1) >= l->block / 2;
+}
+
 static void lay_node(layouter *l, node_id n) {
+    if (interpolates_channels(l, graph_node(l->g, n))) {
+        const node *resize = graph_node(l->g, n);
+        set_input(l, n, 0, to_blocked(l, resize->region, n, resize->inputs[0], 1));
+    }
     const node nd = *graph_node(l->g, n);
     if (named(&nd, OP_INTERNAL, "Reorder")) return;
     if ((named(&nd, "", "Conv") || named(&nd, "", "ConvTranspose")) && wants_blocks(l, n)) {

@@ -1,6 +1,9 @@
 /* softmax.c: Softmax, LogSoftmax and Hardmax along any axis: a pass for the maximum, one for the
- * sum of exponentials, one that writes. Exponentials of a short row are kept in between. */
+ * sum of exponentials, one that writes. Exponentials of a short row are kept in between. Rows that
+ * lie side by side are spelt in reductions. */
 #include "ir/ops/kit.h"
+
+#include <string.h>
 
 /* The longest row, in bytes, whose exponentials are kept on the stack. */
 enum { KEPT_BYTES = 16384 };
@@ -116,6 +119,41 @@ static void nest_log_softmax(lower *l, node_id n) {
     end_rows(l, &r);
 }
 
+/* ---- along another axis than the last ---- */
+
+/* Whether neighbours in memory are elements of different rows, enough of them for vectors. */
+static bool has_rows_beside(const graph *g, const type *t, int axis) {
+    enum { FEWEST = 4 };
+    int64_t beside = 1, n;
+    for (int i = axis + 1; i < t->rank; i++)
+        beside *= dim_is_const(g->dims, t->dims[i], &n) && n < FEWEST ? n : FEWEST;
+    return beside >= FEWEST;
+}
+
+/* Then rows are computed side by side: as a maximum, exponentials and a sum along the axis, each of
+ * which has the other axes for its vectors. */
+static bool expand_softmax(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const type t = *graph_type(g, nd.inputs[0]);
+    int64_t axis = node_attr_int(&nd, "axis", -1);
+    if (axis < 0) axis += t.rank;
+    if ((t.dtype != DTYPE_F32 && t.dtype != DTYPE_F64) || t.rank < 2 ||
+        !has_rows_beside(g, &t, (int)axis))
+        return false;
+    value_id along = kit_ints(g, &axis, 1);
+    value_id top = kit_build2(g, n, "ReduceMax", nd.inputs[0], along);
+    value_id shifted = kit_build2(g, n, "Sub", nd.inputs[0], top);
+    value_id powers = kit_build1(g, n, "Exp", shifted);
+    value_id total = kit_build2(g, n, "ReduceSum", powers, along);
+    value_id y = strcmp(nd.op->name, "Softmax") == 0
+                     ? kit_build2(g, n, "Div", powers, total)
+                     : kit_build2(g, n, "Sub", shifted, kit_build1(g, n, "Log", total));
+    if (!y) return false;
+    kit_replace(g, nd.outputs[0], y);
+    graph_remove_node(g, n);
+    return true;
+}
+
 /* One at the first of the largest elements. */
 static void nest_hardmax(lower *l, node_id n) {
     loop_kernel *k = lower_kernel(l);
@@ -139,11 +177,13 @@ const op_def ops_softmax[] = {
      .name = "Softmax",
      .flags = OP_ANCHOR,
      .infer = infer_softmax,
+     .expand = expand_softmax,
      .nest = nest_softmax},
     {.domain = "",
      .name = "LogSoftmax",
      .flags = OP_ANCHOR,
      .infer = infer_softmax,
+     .expand = expand_softmax,
      .nest = nest_log_softmax},
     {.domain = "",
      .name = "Hardmax",

@@ -15,6 +15,8 @@ typedef struct {
     uint32_t *order;
     uint32_t *placed; /* of those placed already, by ascending offset */
     uint64_t *weight; /* sort key of the order at hand, larger first */
+    int64_t *best;    /* the offsets of the lowest plan so far, and its height */
+    int64_t best_top;
 } attempt;
 
 static bool overlap_in_time(const plan_buffer *x, const plan_buffer *y) {
@@ -91,7 +93,8 @@ static int64_t find_offset(const attempt *p, size_t placed, uint32_t i, bool bes
     return best >= 0 ? best : end;
 }
 
-static int64_t place_all(attempt *p, bool best_fit) {
+/* Places all buffers in the order at hand, and keeps the plan if it is the lowest. */
+static void place_all(attempt *p, bool best_fit) {
     int64_t top = 0;
     for (size_t n = 0; n < p->count; n++) {
         uint32_t i = p->order[n];
@@ -104,7 +107,41 @@ static int64_t place_all(attempt *p, bool best_fit) {
         p->placed[at] = i;
         if (p->offset[i] + p->size[i] > top) top = p->offset[i] + p->size[i];
     }
-    return top;
+    if (top >= p->best_top) return;
+    p->best_top = top;
+    memcpy(p->best, p->offset, p->count * sizeof *p->best);
+}
+
+/* ---- search ---- */
+
+/* What ended above the bound is placed earlier the next time. */
+static void raise_blamed(attempt *p, int64_t bound) {
+    for (size_t n = 1; n < p->count; n++) {
+        uint32_t i = p->order[n];
+        if (p->offset[i] + p->size[i] <= bound) continue;
+        size_t to = n / 2;
+        memmove(&p->order[to + 1], &p->order[to], (n - to) * sizeof *p->order);
+        p->order[to] = i;
+    }
+}
+
+/* Tries every order, then improves on each by blame (Joslin and Clements, "Squeaky wheel
+ * optimization", 1999), until a plan is as low as the bound or the work is done. */
+static void search(attempt *p, const uint64_t *live, int64_t bound) {
+    enum { PAIRS = 1 << 27, MOST_ROUNDS = 64 };
+    size_t rounds = PAIRS / (p->count * p->count + 1) / (2 * ORDER_COUNT);
+    if (rounds > MOST_ROUNDS) rounds = MOST_ROUNDS;
+    for (int order = 0; order < 2 * ORDER_COUNT && p->best_top > bound; order++) {
+        weigh(p, order / 2, live);
+        place_all(p, order % 2);
+    }
+    for (int order = 0; order < 2 * ORDER_COUNT; order++) {
+        weigh(p, order / 2, live);
+        for (size_t i = 0; i < rounds && p->best_top > bound; i++) {
+            place_all(p, order % 2);
+            raise_blamed(p, bound);
+        }
+    }
 }
 
 /* ---- bound ---- */
@@ -159,9 +196,9 @@ static void live_sums(arena *a, dim_table *t, const plan_buffer *buffers, size_t
 
 /* ---- constant sizes: offsets as placed ---- */
 
-static dim write_offsets(dim_table *t, const attempt *p, plan_buffer *buffers, int64_t top) {
-    for (size_t i = 0; i < p->count; i++) buffers[i].offset = dim_const(t, p->offset[i]);
-    return dim_const(t, top);
+static dim write_offsets(dim_table *t, const attempt *p, plan_buffer *buffers) {
+    for (size_t i = 0; i < p->count; i++) buffers[i].offset = dim_const(t, p->best[i]);
+    return dim_const(t, p->count ? p->best_top : 0);
 }
 
 /* ---- symbolic sizes: slots. A slot holds buffers that never live at once; its size is the largest
@@ -255,17 +292,12 @@ plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t co
         result.arena_bytes = write_slots(a, dims, &p, buffers, nominal);
         return result;
     }
-    int best_order = 0;
-    int64_t best = INT64_MAX;
-    for (int order = 0; order < 2 * ORDER_COUNT; order++) {
-        weigh(&p, order / 2, live);
-        int64_t top = place_all(&p, order % 2);
-        if (top < best) {
-            best = top;
-            best_order = order;
-        }
-    }
-    weigh(&p, best_order / 2, live);
-    result.arena_bytes = write_offsets(dims, &p, buffers, place_all(&p, best_order % 2));
+    int64_t bound = 0;
+    for (uint32_t step = 0; count && step <= last_step(buffers, count); step++)
+        if ((int64_t)live[step] > bound) bound = (int64_t)live[step];
+    p.best = ARENA_ARRAY(a, int64_t, count);
+    p.best_top = INT64_MAX;
+    search(&p, live, bound);
+    result.arena_bytes = write_offsets(dims, &p, buffers);
     return result;
 }

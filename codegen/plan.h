@@ -24,10 +24,11 @@ typedef struct {
     size_t live_count;
 } plan_result;
 
-/* Sets the offset of every buffer. Constant sizes are placed greedily by size, best of several
- * orders and fits (Pisarchyk and Lee, "Efficient memory management for deep neural net inference",
- * 2020). With symbols, buffers share slots whose sizes are expressions; `nominal[s]` is the value
- * of symbol s for which they are chosen well; they are valid for all values. */
+/* Sets the offset of every buffer. Constant sizes are placed greedily, best of several orders and
+ * fits (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020),
+ * which are improved upon as long as they are above the bound. With symbols, buffers share slots
+ * whose sizes are expressions; `nominal[s]` is the value of symbol s for which they are chosen
+ * well; they are valid for all values. */
 plan_result plan_make(arena *a, dim_table *dims, plan_buffer *buffers, size_t count,
                       const int64_t *nominal);
 

@@ -103,9 +103,37 @@ static void test_chain_reaches_the_bound(void) {
     arena_destroy(a);
 }
 
+/* Lives as in networks, sizes of any kind: nearly all plans are as low as the bound, and none is
+ * over 3 % above it. */
+static void test_search_comes_to_the_bound(void) {
+    enum { PLANS = 200, BUFFERS = 40, STEPS = 48 };
+    int reached = 0;
+    for (int i = 0; i < PLANS; i++) {
+        arena *a = arena_create();
+        dim_table *t = dim_table_create(a);
+        plan_buffer b[BUFFERS];
+        int64_t live[STEPS] = {0}, bound = 0;
+        for (size_t j = 0; j < BUFFERS; j++) {
+            int64_t first = random_in(0, 39), last = first + random_in(1, 6);
+            int64_t bytes = PLAN_ALIGN * random_in(1, 64);
+            b[j] = (plan_buffer){
+                .bytes = dim_const(t, bytes), .first = (uint32_t)first, .last = (uint32_t)last};
+            for (int64_t s = first; s <= last; s++) live[s] += bytes;
+        }
+        for (int s = 0; s < STEPS; s++) bound = live[s] > bound ? live[s] : bound;
+        plan_result r = plan_make(a, t, b, BUFFERS, NULL);
+        int64_t got = dim_value(t, r.arena_bytes);
+        CHECK(got >= bound && got * 100 <= bound * 103);
+        reached += got == bound;
+        arena_destroy(a);
+    }
+    CHECK(reached >= PLANS * 9 / 10);
+}
+
 int main(void) {
     RUN(test_constant_sizes);
     RUN(test_symbolic_sizes);
     RUN(test_chain_reaches_the_bound);
+    RUN(test_search_comes_to_the_bound);
     return unit_finish();
 }

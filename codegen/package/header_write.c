@@ -190,7 +190,7 @@ static bool has_symbols(const writer *w) {
 static const char *safe(writer *w, const char *s) {
     char *out = arena_printf(w->a, "%.120s", s);
     for (char *c = out; *c; c++)
-        if (!isprint((unsigned char)*c) || *c == '*' || *c == '\\') *c = '_';
+        if (!isprint((unsigned char)*c) || strchr("*\\\"?", *c)) *c = '_';
     return out;
 }
 
@@ -272,28 +272,66 @@ static void put_dims(writer *w) {
     put(w, "} %s_dims;\n\n", g->name);
 }
 
-static void collect_steps(const program *g, const program_step *s, const char **names) {
+static void collect_steps(const program *g, const program_step *s, const program_step **steps) {
     for (; s; s = s->next) {
-        if (s->kind == STEP_CALL) names[s->profile] = g->kernels.data[s->kernel].loops->name;
-        if (s->kind == STEP_RUNTIME) names[s->profile] = s->callee;
-        collect_steps(g, s->body, names);
-        collect_steps(g, s->otherwise, names);
+        if (s->kind == STEP_CALL || s->kind == STEP_RUNTIME) steps[s->profile] = s;
+        collect_steps(g, s->body, steps);
+        collect_steps(g, s->otherwise, steps);
     }
 }
 
-/* What a profile's step numbers stand for. */
+static const program_kernel *kernel_of(const program *g, const program_step *s) {
+    return s && s->kind == STEP_CALL ? &g->kernels.data[s->kernel] : NULL;
+}
+
+static const char *step_name(writer *w, const program_step *s) {
+    const program_kernel *k = kernel_of(w->g, s);
+    return arena_printf(w->a, "\"%s\"", k ? k->loops->name : s ? s->callee : "");
+}
+
+static const char *step_node(writer *w, const program_step *s) {
+    return arena_printf(w->a, "\"%s\"", s && s->label ? safe(w, s->label) : "");
+}
+
+/* A count as a number: 0 for what only a call tells. */
+static const char *count_text(writer *w, dim count) {
+    int64_t n;
+    return arena_printf(w->a, "%" PRId64, dim_is_const(w->g->dims, count, &n) ? n : 0);
+}
+
+static const char *step_operations(writer *w, const program_step *s) {
+    const program_kernel *k = kernel_of(w->g, s);
+    return k ? count_text(w, k->exact_flops) : "0";
+}
+
+static const char *step_bytes(writer *w, const program_step *s) {
+    const program_kernel *k = kernel_of(w->g, s);
+    return k ? count_text(w, k->exact_bytes) : "0";
+}
+
+/* What a profile's step numbers stand for, as initialisers of arrays. */
 static void put_steps(writer *w) {
+    static const struct {
+        const char *name, *comment;
+        const char *(*text)(writer *w, const program_step *s);
+    } tables[] = {
+        {"NAMES", "Kernels and runtime calls, as strings", step_name},
+        {"NODES", "Nodes of the model that they compute, as strings", step_node},
+        {"OPERATIONS", "Their operations, as numbers; 0: none, or a call's sizes decide",
+         step_operations},
+        {"BYTES", "Bytes that they read and write; 0: none, or a call's sizes decide", step_bytes},
+    };
     const program *g = w->g;
-    const char **names = ARENA_ARRAY(w->a, const char *, g->profile_count + 1);
-    collect_steps(g, g->steps, names);
+    const program_step **steps = ARENA_ARRAY(w->a, const program_step *, g->profile_count + 1);
+    collect_steps(g, g->steps, steps);
     put(w, "#define %s_STEP_COUNT %u\n", w->upper, g->profile_count);
-    if (g->profile_count)
-        put(w,
-            "/* Names of the steps, to initialise an array of strings. */\n#define %s_STEP_NAMES",
-            w->upper);
-    for (uint32_t i = 0; i < g->profile_count; i++)
-        put(w, "%s \\\n    \"%s\"", i ? "," : " {", names[i] ? names[i] : "");
-    put(w, g->profile_count ? " }\n\n" : "\n");
+    for (size_t t = 0; g->profile_count && t < sizeof tables / sizeof *tables; t++) {
+        put(w, "/* %s. */\n#define %s_STEP_%s", tables[t].comment, w->upper, tables[t].name);
+        for (uint32_t i = 0; i < g->profile_count; i++)
+            put(w, "%s \\\n    %s", i ? "," : " {", tables[t].text(w, steps[i]));
+        put(w, " }\n");
+    }
+    put(w, "\n");
 }
 
 static void put_arena(writer *w) {

@@ -1,10 +1,12 @@
 /* main.c: says what is in pictures of clothes (28 x 28 grey PGM files), with the library that
- * onnxcc made of model.onnx. All the memory that the network needs is the array below. */
+ * onnxcc made of model.onnx. All the memory that the network needs is the array below. With
+ * --profile it also says where the time goes, kernel by kernel. */
 #define _POSIX_C_SOURCE 199309L
 #include "fashion.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { SIDE = 28, PIXELS = SIDE * SIDE, CLASSES = 10, RUNS = 1000 };
@@ -45,10 +47,10 @@ static int best_class(const float *logits) {
     return best;
 }
 
-static int run(const float *image, float *logits) {
+static int run(const float *image, float *logits, const onnxcc_context *context) {
     fashion_inputs inputs = {.image = image};
     fashion_outputs outputs = {.logits = logits};
-    return fashion_run(&inputs, &outputs, arena, NULL);
+    return fashion_run(&inputs, &outputs, arena, context);
 }
 
 static double seconds(void) {
@@ -67,27 +69,57 @@ static double measure(const float *image, float *logits) {
     static double times[RUNS];
     for (int i = 0; i < RUNS; i++) {
         double start = seconds();
-        run(image, logits);
+        run(image, logits, NULL);
         times[i] = seconds() - start;
     }
     qsort(times, RUNS, sizeof *times, compare_doubles);
     return times[RUNS / 2] * 1e6;
 }
 
+/* ---- the profile: the library calls record() behind every step ---- */
+
+static uint64_t step_ns[FASHION_STEP_COUNT];
+
+static uint64_t clock_ns(void *user) {
+    struct timespec t;
+    (void)user;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void record(void *user, int step, uint64_t begin_ns, uint64_t end_ns) {
+    (void)user;
+    step_ns[step] += end_ns - begin_ns;
+}
+
+static void print_profile(const float *image, float *logits) {
+    static const char *const names[] = FASHION_STEP_NAMES, *const nodes[] = FASHION_STEP_NODES;
+    static const double operations[] = FASHION_STEP_OPERATIONS, bytes[] = FASHION_STEP_BYTES;
+    const onnxcc_context context = {.profile = record, .clock = clock_ns};
+    for (int i = 0; i < RUNS; i++) run(image, logits, &context);
+    printf("microseconds  GFLOP/s     GB/s  kernel (node)\n");
+    for (int i = 0; i < FASHION_STEP_COUNT; i++) {
+        double ns = (double)(step_ns[i] ? step_ns[i] : 1) / RUNS;
+        printf("%12.2f %8.2f %8.2f  %s (%s)\n", ns / 1e3, operations[i] / ns, bytes[i] / ns,
+               names[i], nodes[i]);
+    }
+}
+
 int main(int argc, char **argv) {
+    int profile = argc > 1 && strcmp(argv[1], "--profile") == 0;
     unsigned char pixels[PIXELS];
     float image[PIXELS], logits[CLASSES];
-    if (argc < 2) {
-        fprintf(stderr, "usage: %s PICTURE.pgm...\n", argv[0]);
+    if (argc < 2 + profile) {
+        fprintf(stderr, "usage: %s [--profile] PICTURE.pgm...\n", argv[0]);
         return 2;
     }
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1 + profile; i < argc; i++) {
         if (!read_picture(argv[i], pixels)) {
             fprintf(stderr, "%s: no grey PGM picture of 28 x 28\n", argv[i]);
             return 1;
         }
         for (int p = 0; p < PIXELS; p++) image[p] = (float)pixels[p] / 255.0f;
-        int status = run(image, logits);
+        int status = run(image, logits, NULL);
         if (status != 0) {
             fprintf(stderr, "%s: the network returned error %d\n", argv[i], status);
             return 1;
@@ -95,6 +127,7 @@ int main(int argc, char **argv) {
         print_picture(pixels);
         printf("%s: %s\n\n", argv[i], class_names[best_class(logits)]);
     }
+    if (profile) print_profile(image, logits);
     printf("latency  %.1f microseconds a picture (median of %d)\n", measure(image, logits), RUNS);
     printf("arena    %d bytes\n", (int)FASHION_ARENA_BYTES);
     return 0;

@@ -81,7 +81,7 @@ def test_hostile_names(p):
     names = ["a", "A", "a-b", "a_b", "arena", "weights", "STACK", "constexpr", "linux", "int64_t", "*/", "9", "dims"]
     inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [i + 1]) for i, n in enumerate(names)]
     outputs = [helper.make_tensor_value_info(f"{n}+", TensorProto.FLOAT, [i + 1]) for i, n in enumerate(names)]
-    nodes = [helper.make_node("Neg", [n], [f"{n}+"]) for n in names]
+    nodes = [helper.make_node("Neg", [n], [f"{n}+"], name=f'{n}"??/\\') for n in names]
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, f"{p.folder}/hostile.onnx")
@@ -131,6 +131,8 @@ def test_cmake_package(p):
     output = run([f"{app}/fashion_demo", *pictures])
     for name in ("sandal", "bag", "trouser"):
         assert f"{name}.pgm: {name}" in output, output
+    rows = re.findall(r"^ *([\d.]+) +([\d.]+) +([\d.]+)  fashion_\d+_Conv_f32 \(/\S+/Conv\)$", run([f"{app}/fashion_demo", "--profile", *pictures]), re.M)
+    assert len(rows) >= 8 and all(float(number) > 0 for row in rows for number in row), rows
 
 
 def test_pkg_config(p):

@@ -146,6 +146,7 @@ typedef struct {
     const tile_axis *axes;
     int count;
     int64_t unroll;
+    bool keep_kinds;       /* of loops */
     LIST(loop_buf) locals; /* to be expanded, and what each becomes */
     LIST(loop_buf) expanded;
     loop_expr *with; /* renamed inner loop variables, and tile variables of the leaf at hand */
@@ -263,8 +264,8 @@ static loop_stmt *tile_block(tiler *t, const loop_stmt *s, bool unrolling) {
             loop_var v = loop_add_var(t->k, "r", extent);
             grow_with(t);
             t->with[s->var] = loop_var_expr(t->k, v);
-            made = loop_for(t->k, unroll ? LOOP_UNROLL : LOOP_SERIAL, v, extent,
-                            tile_block(t, s->body, unroll));
+            loop_kind kind = t->keep_kinds ? s->loop : unroll ? LOOP_UNROLL : LOOP_SERIAL;
+            made = loop_for(t->k, kind, v, extent, tile_block(t, s->body, unroll));
         } else if (s->kind == LOOP_STMT_IF) {
             begin_leaf(t);
             made = loop_if(t->k, rewrite(t, s->condition), NULL, NULL);
@@ -331,6 +332,14 @@ loop_stmt *transform_tile(loop_kernel *k, const loop_stmt *body, const tile_axis
     return tile_block(&t, body, false);
 }
 
+loop_stmt *transform_instance(loop_kernel *k, const loop_stmt *body, loop_var var, loop_expr at) {
+    tiler t = {.k = k, .keep_kinds = true};
+    grow_with(&t);
+    t.with[var] = at;
+    expand_locals(&t, body);
+    return tile_block(&t, body, false);
+}
+
 /* Whether an extent or a condition differs from one tile position to another: it has one of the
  * variables, or reads a local, of which every position has its own. */
 static bool differs_in_tile(const loop_kernel *k, loop_expr e, const loop_var *vars, int count) {
@@ -364,19 +373,28 @@ bool transform_can_tile(const loop_kernel *k, const loop_stmt *s, const loop_var
 /* acc = op(acc, e) on a scalar local. */
 typedef struct {
     loop_buf acc;
-    loop_op op;
+    loop_op op; /* SELECT: the greater one, the accumulator where e is NaN */
     loop_expr e;
     loop_buf lanes; /* its vector accumulators, [ways][lanes] */
 } accumulation;
+
+static loop_expr accumulate(loop_kernel *k, const accumulation *a, loop_expr sum, loop_expr e) {
+    return a->op == LOOP_SELECT ? loop_greater(k, sum, e) : loop_make(k, a->op, sum, e, 0);
+}
 
 static bool is_load_of(const loop_kernel *k, loop_expr e, loop_buf b) {
     const loop_node *n = loop_get(k, e);
     return n->op == LOOP_LOAD && (loop_buf)n->i == b && n->arg_count == 0;
 }
 
-static bool match_accumulation(const loop_kernel *k, const loop_stmt *s, accumulation *out) {
+static bool match_accumulation(loop_kernel *k, const loop_stmt *s, accumulation *out) {
     if (s->kind != LOOP_STMT_STORE || s->index_count) return false;
     loop_node n = *loop_get(k, s->value);
+    if (n.op == LOOP_SELECT && is_load_of(k, n.args[2], s->buf) &&
+        s->value == loop_greater(k, n.args[2], n.args[1])) {
+        *out = (accumulation){.acc = s->buf, .op = n.op, .e = n.args[1]};
+        return !expr_names(k, n.args[1], s->buf);
+    }
     bool known = n.op == LOOP_ADD || n.op == LOOP_MUL || n.op == LOOP_MAX || n.op == LOOP_MIN ||
                  n.op == LOOP_AND || n.op == LOOP_OR;
     if (!known || n.arg_count != 2) return false;
@@ -404,7 +422,7 @@ static loop_stmt *vector_step(loop_kernel *k, const accumulation *a, loop_var r,
     with[r] = loop_add(k, base, at);
     loop_expr index[] = {loop_int(k, way), at};
     loop_expr value =
-        loop_make(k, a->op, loop_load(k, a->lanes, index), loop_substitute(k, a->e, with), 0);
+        accumulate(k, a, loop_load(k, a->lanes, index), loop_substitute(k, a->e, with));
     loop_stmt *s =
         loop_for(k, LOOP_VECTOR, v, loop_int(k, lanes), loop_store(k, a->lanes, index, value));
     s->active = active;
@@ -456,14 +474,13 @@ static loop_stmt *combine_lanes(loop_kernel *k, const accumulation *a, int lanes
         loop_expr to[] = {loop_int(k, 0), at};
         loop_expr from[] = {loop_int(k, w), w ? at : loop_add(k, at, loop_int(k, width))};
         loop_expr value =
-            loop_make(k, a->op, loop_load(k, a->lanes, to), loop_load(k, a->lanes, from), 0);
+            accumulate(k, a, loop_load(k, a->lanes, to), loop_load(k, a->lanes, from));
         loop_stmt *s = loop_store(k, a->lanes, to, value);
         out = loop_join(out, width > 1 ? loop_for(k, LOOP_VECTOR, v, loop_int(k, width), s)
                                        : loop_for(k, LOOP_UNROLL, v, loop_int(k, 1), s));
     }
     loop_expr first[] = {loop_int(k, 0), loop_int(k, 0)};
-    loop_expr total =
-        loop_make(k, a->op, loop_load(k, a->acc, NULL), loop_load(k, a->lanes, first), 0);
+    loop_expr total = accumulate(k, a, loop_load(k, a->acc, NULL), loop_load(k, a->lanes, first));
     return loop_join(out, loop_store(k, a->acc, NULL, total));
 }
 

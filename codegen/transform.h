@@ -45,6 +45,9 @@ typedef struct {
 loop_stmt *transform_tile(loop_kernel *k, const loop_stmt *body, const tile_axis *axes, int count,
                           int64_t unroll);
 
+/* The body of a nest for var = at, with locals and inner variables of its own. */
+loop_stmt *transform_instance(loop_kernel *k, const loop_stmt *body, loop_var var, loop_expr at);
+
 /* Whether loop extents and branch conditions in the body are free of the variables and of locals.
  */
 bool transform_can_tile(const loop_kernel *k, const loop_stmt *body, const loop_var *vars,

@@ -45,6 +45,7 @@ const loop_op_info loop_ops[LOOP_OP_COUNT] = {
     [LOOP_CAST] = {"cast", 1},
     [LOOP_BITCAST] = {"bitcast", 1},
     [LOOP_EXP] = {"exp", 1},
+    [LOOP_EXP2] = {"exp2", 1},
     [LOOP_EXPM1] = {"expm1", 1},
     [LOOP_LOG] = {"log", 1},
     [LOOP_LOG1P] = {"log1p", 1},
@@ -61,6 +62,7 @@ const loop_op_info loop_ops[LOOP_OP_COUNT] = {
     [LOOP_ACOSH] = {"acosh", 1},
     [LOOP_ATANH] = {"atanh", 1},
     [LOOP_ERF] = {"erf", 1},
+    [LOOP_GELU] = {"gelu", 1},
     [LOOP_SIGMOID] = {"sigmoid", 1},
     [LOOP_POW] = {"pow", 2},
 };
@@ -445,6 +447,10 @@ loop_var loop_add_var(loop_kernel *k, const char *stem, loop_expr extent) {
     do name = arena_printf(k->memory, "%.*s%zu", (int)n, stem, number++);
     while (loop_table(k)->foreign_names && var_name_taken(k, name));
     return loop_add_named_var(k, name, extent);
+}
+
+loop_expr loop_greater(loop_kernel *k, loop_expr a, loop_expr b) {
+    return loop_select(k, loop_make(k, LOOP_LT, a, b, 0), b, a);
 }
 
 /* ---- statements ---- */

@@ -65,6 +65,7 @@ typedef enum {
     /* functions: emitters never see these, loop_math.h decomposes them; the interpreter takes
        libm's as the truth */
     LOOP_EXP,
+    LOOP_EXP2, /* 2^a for a <= 127, whatever above it */
     LOOP_EXPM1,
     LOOP_LOG,
     LOOP_LOG1P,
@@ -81,6 +82,7 @@ typedef enum {
     LOOP_ACOSH,
     LOOP_ATANH,
     LOOP_ERF,
+    LOOP_GELU,
     LOOP_SIGMOID,
     LOOP_POW,
     LOOP_OP_COUNT
@@ -287,6 +289,8 @@ loop_stmt *loop_if(loop_kernel *k, loop_expr condition, loop_stmt *then, loop_st
 loop_stmt *loop_check(loop_kernel *k, loop_expr condition, int code);
 /* Two blocks, one behind the other; either may be NULL. */
 loop_stmt *loop_join(loop_stmt *first, loop_stmt *second);
+/* The greater of a and b; a where one of them is NaN: one instruction where LOOP_MAX is three. */
+loop_expr loop_greater(loop_kernel *k, loop_expr a, loop_expr b);
 /* A deep copy with variables replaced; loops inside get fresh variables if `rename`. */
 loop_stmt *loop_copy(loop_kernel *k, const loop_stmt *s, const loop_expr *with, bool rename);
 

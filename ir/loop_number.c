@@ -130,6 +130,7 @@ static double float_min_max(bool max, double a, double b) {
 static double float_function(loop_op op, double a, double b) {
     switch (op) {
     case LOOP_EXP: return exp(a);
+    case LOOP_EXP2: return exp2(a);
     case LOOP_EXPM1: return expm1(a);
     case LOOP_LOG: return log(a);
     case LOOP_LOG1P: return log1p(a);
@@ -146,6 +147,7 @@ static double float_function(loop_op op, double a, double b) {
     case LOOP_ACOSH: return acosh(a);
     case LOOP_ATANH: return atanh(a);
     case LOOP_ERF: return erf(a);
+    case LOOP_GELU: return 0.5 * a * erfc(-a * 0.70710678118654752);
     case LOOP_SIGMOID: return 1 / (1 + exp(-a));
     default: assert(op == LOOP_POW); return pow(a, b);
     }

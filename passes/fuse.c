@@ -311,6 +311,57 @@ static void materialise(fuser *f, uint32_t group) {
         list_push(g->memory, &graph_region(g, body)->outputs, inner[i]);
 }
 
+/* ---- moves with several readers ---- */
+
+/* What reads a value that only moves elements. */
+typedef struct {
+    uint32_t count;   /* moves that read it as their first operand */
+    uint32_t served;  /* of them */
+    int64_t elements; /* that they take of it, in all; -1: not known */
+} readers;
+
+static int64_t known_elements(const graph *g, value_id v) {
+    int64_t n;
+    return dim_is_const(g->dims, type_elements(g->dims, graph_type(g, v)), &n) ? n : -1;
+}
+
+static void count_readers(graph *g, readers *of) {
+    for (node_id i = 1; i < g->nodes.count; i++) {
+        const node *n = graph_node(g, i);
+        if (!n->region || !is_movement(n) || n->output_count != 1 || !graph_input(g, i, 0))
+            continue;
+        readers *r = &of[n->inputs[0]];
+        int64_t taken = known_elements(g, n->outputs[0]);
+        r->elements = r->elements < 0 || taken < 0 ? -1 : r->elements + taken;
+        r->count++;
+    }
+}
+
+/* Gives each of the moves that share what a Transpose makes a Transpose of its own, where together
+ * they take no more than all of it: one kernel each then, and nothing stored in between. */
+static void part_transposes(graph *g) {
+    size_t nodes = g->nodes.count;
+    const uint32_t *uses = graph_count_uses(g);
+    if (rewrite_has_groups(g)) return;
+    readers *of = ARENA_ARRAY(g->memory, readers, g->values.count);
+    count_readers(g, of);
+    for (node_id i = 1; i < nodes; i++) {
+        const node reader = *graph_node(g, i);
+        value_id v = reader.region && is_movement(&reader) ? graph_input(g, i, 0) : 0;
+        node_id made = v ? rewrite_producer(g, v, "Transpose") : 0;
+        if (!made || of[v].count < 2 || of[v].count != uses[v] || of[v].elements < 0 ||
+            of[v].elements > known_elements(g, v) || graph_value(g, v)->binds ||
+            ++of[v].served == of[v].count) /* the last one keeps the first */
+            continue;
+        const node first = *graph_node(g, made);
+        value_id own = graph_add_value(g, graph_value(g, v)->name, *graph_type(g, v));
+        node_id copy = graph_add_node(g, reader.region, i, first.op, first.name, first.input_count,
+                                      first.inputs, 1, &own, first.attr_count, first.attrs);
+        graph_node(g, copy)->source = first.source;
+        graph_node(g, i)->inputs[0] = own;
+    }
+}
+
 /* ---- the pass ---- */
 
 /* What gives a dimension its value must be there before kernels that use the dimension begin. */
@@ -357,6 +408,7 @@ static long fuse_region(fuser *f, region_id region) {
 }
 
 static long run(graph *g, const pass_options *options) {
+    part_transposes(g);
     fuser f = {.g = g, .options = options};
     size_t nodes = g->nodes.count;
     f.group_of = ARENA_ARRAY(g->memory, uint32_t, nodes);

@@ -396,11 +396,55 @@ static void order_transposed(cut_nest *c, const loop_access *a, size_t count, in
 
 static loop_stmt *schedule_block(scheduler *s, const loop_stmt *b);
 
+static loop_stmt *schedule_statement(scheduler *s, const loop_stmt *b);
+
+/* Whether a body of short rows waits for sums again and again: it reduces, by vectors, then does
+ * something with the result. */
+static bool waits_for_rows(scheduler *s, const loop_stmt *b) {
+    enum { LONGEST = 2048 };
+    for (; b && b->next; b = b->next) {
+        if (b->kind != LOOP_STMT_FOR || b->loop != LOOP_REDUCE) continue;
+        loop_stmt alone = *b;
+        alone.next = NULL;
+        if (constant_or(s->k, b->extent, LONGEST) < LONGEST &&
+            transform_vector_reduce(s->k, &alone, lanes_for(s, b->body), 1))
+            return true;
+    }
+    return false;
+}
+
+/* Rows 2p and 2p + 1, statement by statement: the processor works on one while the other waits for
+ * its sum. */
+static loop_stmt *schedule_pair(scheduler *s, const loop_stmt *body, nest_axis row, loop_var p) {
+    loop_kernel *k = s->k;
+    loop_expr first = loop_mul(k, loop_var_expr(k, p), loop_int(k, 2));
+    loop_expr second = loop_add(k, first, loop_int(k, 1));
+    const loop_stmt *a = transform_instance(k, body, row.var, first);
+    const loop_stmt *b = transform_instance(k, body, row.var, second);
+    loop_stmt *pair = NULL;
+    for (; a; a = a->next, b = b->next)
+        pair = loop_join(pair, loop_join(schedule_statement(s, a), schedule_statement(s, b)));
+    if (constant_or(k, row.extent, 1) % 2 == 0) return pair;
+    loop_stmt *alone = schedule_block(s, transform_instance(k, body, row.var, first));
+    return loop_if(k, loop_lt(k, second, row.extent), pair, alone);
+}
+
 /* A nest that runs one element at a time, its inner loops scheduled on their own. */
-static loop_stmt *scalar_nest(scheduler *s, const loop_nest *n) {
+static loop_stmt *scalar_nest(scheduler *s, const loop_nest *nest) {
     scheduler inner = *s;
+    loop_nest copy = *nest, *n = &copy;
+    loop_stmt *body;
     inner.parallel = false;
-    loop_stmt *body = schedule_block(&inner, n->body);
+    if (n->count && waits_for_rows(&inner, n->body)) {
+        nest_axis *last = &n->axes[n->count - 1];
+        loop_expr two = loop_int(s->k, 2);
+        loop_expr pairs = loop_floordiv(s->k, loop_add(s->k, last->extent, loop_int(s->k, 1)), two);
+        loop_var p = loop_add_var(s->k, "p", pairs);
+        body = schedule_pair(&inner, n->body, *last, p);
+        *last = (nest_axis){p, pairs};
+    } else {
+        body = schedule_block(&inner, n->body);
+    }
     int first = s->parallel && n->count ? 1 : 0;
     for (int i = n->count; i-- > first;)
         body = loop_for(s->k, LOOP_SERIAL, n->axes[i].var, n->axes[i].extent, body);

@@ -295,8 +295,7 @@ static loop_expr element_gelu(lower *l, node_id n, uint32_t output, const loop_e
     bool tanh = strcmp(node_attr_string(graph_node(g, n), "approximate", "none"), "tanh") == 0;
     return loop_formula(
         k,
-        tanh ? "0.5 * a * (1 + tanh(0.7978845608028654 * (a + 0.044715 * a * a * a)))"
-             : "0.5 * a * (1 + erf(a * 0.7071067811865476))",
+        tanh ? "0.5 * a * (1 + tanh(0.7978845608028654 * (a + 0.044715 * a * a * a)))" : "gelu(a)",
         loop_type(k, x.expr), &x, 1);
 }
 

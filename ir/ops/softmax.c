@@ -65,13 +65,23 @@ static loop_buf row_maximum(lower *l, row *r) {
     loop_buf top = kit_scalar(l, "top", r->sum);
     lower_assign(l, top, NULL, kit_lowest(l, r->sum));
     begin_row(l, r, LOOP_REDUCE);
-    lower_accumulate(l, top, LOOP_MAX, row_element(l, r));
+    /* What is NaN makes all of the row NaN, whatever the maximum of the others. */
+    loop_expr e = row_element(l, r);
+    lower_assign(l, top, NULL, loop_greater(lower_kernel(l), lower_value(l, top, NULL), e));
     lower_end(l);
     return top;
 }
 
 static loop_expr shifted(lower *l, const row *r, loop_buf top) {
     return loop_sub(lower_kernel(l), row_element(l, r), lower_value(l, top, NULL));
+}
+
+/* exp(x - top): a power of two where that is cheaper. */
+static loop_expr power(lower *l, const row *r, loop_buf top) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr x = shifted(l, r, top);
+    if (r->sum != DTYPE_F32) return kit_op1(l, LOOP_EXP, x);
+    return kit_op1(l, LOOP_EXP2, loop_mul(k, x, loop_const(k, r->sum, 1.4426950408889634)));
 }
 
 static void nest_softmax(lower *l, node_id n) {
@@ -86,18 +96,17 @@ static void nest_softmax(lower *l, node_id n) {
     lower_assign(l, total, NULL, loop_const(k, r.sum, 0));
     if (keep) {
         loop_expr i = begin_row(l, &r, LOOP_INDEPENDENT);
-        lower_assign(l, kept, &i, kit_op1(l, LOOP_EXP, shifted(l, &r, top)));
+        lower_assign(l, kept, &i, power(l, &r, top));
         lower_end(l);
     }
     loop_expr i = begin_row(l, &r, LOOP_REDUCE);
-    lower_accumulate(l, total, LOOP_ADD,
-                     keep ? lower_value(l, kept, &i) : kit_op1(l, LOOP_EXP, shifted(l, &r, top)));
+    lower_accumulate(l, total, LOOP_ADD, keep ? lower_value(l, kept, &i) : power(l, &r, top));
     lower_end(l);
     loop_buf scale = kit_scalar(l, "scale", r.sum);
     lower_assign(l, scale, NULL,
                  kit_op2(l, LOOP_DIV, loop_const(k, r.sum, 1), lower_value(l, total, NULL)));
     i = begin_row(l, &r, LOOP_INDEPENDENT);
-    loop_expr e = keep ? lower_value(l, kept, &i) : kit_op1(l, LOOP_EXP, shifted(l, &r, top));
+    loop_expr e = keep ? lower_value(l, kept, &i) : power(l, &r, top);
     lower_write(l, r.y, r.index, loop_mul(k, e, lower_value(l, scale, NULL)));
     lower_end(l);
     end_rows(l, &r);

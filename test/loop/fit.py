@@ -132,6 +132,7 @@ def nonzero(x):
 
 
 def fit(name, doc, g, weight, low, high, degrees):
+    """Tables for f32 and, where there is a second degree, for f64."""
     for suffix, degree in zip(("f32", "f64"), degrees):
         c, error = remez(g, weight, low, high, degree)
         print(f"{name}_{suffix}: degree {degree}, error {float(error):.3g}", file=sys.stderr)
@@ -205,6 +206,17 @@ def main(path):
                      f"{float(error):.1e} */\nstatic const double erfc_table_{suffix}[] = {{\n")
         lines.extend(f"    {float(v)!r},\n" for v in c)
         lines.append("};\n\n")
+    # 2^p(x): an error d of p is one of d ln(2), relative; far down the tail less counts.
+    top, root = D("8.9"), D(2).sqrt()
+    c, error = remez(lambda x: ((1 - erf(x / root)) / 2).ln() / LN2,
+                     lambda x: ((1 - erf(x / root)).ln() * D("0.75")).exp(), 0, top, 8)
+    print(f"normal_tail_table_f32: error {float(error):.3g}", file=sys.stderr)
+    lines.append(f"/* log2(erfc(x / sqrt(2)) / 2) for x in [0, {top}]; error {float(error):.1e} / (tail of x)^(3/4) */\n"
+                 "static const double normal_tail_table_f32[] = {\n")
+    lines.extend(f"    {float(v)!r},\n" for v in c)
+    lines.append("};\n\n")
+    add("exp2_table", "2^r for |r| <= 1/2", lambda r: (r * LN2).exp(), lambda r: (-r * LN2).exp(),
+        D("-0.5005"), D("0.5005"), (5,))
     lines.append("#endif\n")
     with open(path, "w", encoding="utf-8") as f:
         f.writelines(lines)

@@ -1,6 +1,6 @@
 /* import_input.c: what the model takes: its inputs, the settings of their dimensions, and tensors
- * that these are pinned to. A sequence is taken apart into as many inputs as it has tensors; one
- * node puts them together again for the nodes that read it. */
+ * that these are pinned to. A sequence is taken apart into as many inputs as it has tensors, a map
+ * into its keys and its values; one node puts them together again for the nodes that read it. */
 #include "frontend/import_internal.h"
 #include "ir/ops/string.h"
 
@@ -96,6 +96,7 @@ static type_kind kind_of(const Onnx__TypeProto *p) {
     switch (p->value_case) {
     case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE: return TYPE_SEQUENCE;
     case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE: return TYPE_OPTIONAL;
+    case ONNX__TYPE_PROTO__VALUE_MAP_TYPE: return TYPE_MAP;
     default: return TYPE_TENSOR;
     }
 }
@@ -226,6 +227,27 @@ static bool split_type(importer *im, model_input *x) {
     return true;
 }
 
+/* ---- maps ---- */
+
+enum { MAP_KEYS, MAP_VALUES, MAP_PARTS };
+static const char *const map_parts[MAP_PARTS] = {"keys", "values"};
+
+static bool split_map(graph *g, model_input *x) {
+    const type *value = x->all.element;
+    const char *name = arena_printf(g->memory, "%s_count", x->name);
+    dim count = dim_make_symbol(g->dims, name, 0, DIM_MAX);
+    x->port.count = MAP_PARTS;
+    x->types = ARENA_ARRAY(g->memory, type, MAP_PARTS);
+    if (value->kind != TYPE_TENSOR || value->rank > 0)
+        return diag_error(g->diag, x->name, NULL, NULL,
+                          "a map to anything but single numbers or strings is not supported");
+    x->types[MAP_KEYS] = type_tensor(x->all.dtype, 1, &count);
+    x->types[MAP_VALUES] = type_tensor(value->dtype, 1, &count);
+    for (int i = 0; x->pin && i < MAP_PARTS; i++)
+        apply_pin(g, &x->types[i], &x->pin->items[i].tensor);
+    return true;
+}
+
 /* ---- the inputs ---- */
 
 static bool apply_settings(graph *g, const import_options *o, bool all) {
@@ -284,14 +306,18 @@ static bool type_inputs(importer *im, const import_options *o, input_list *input
     for (size_t i = 0; i < inputs->count; i++) {
         model_input *x = &inputs->data[i];
         x->types = &x->all;
-        if (x->port.kind != TYPE_TENSOR)
+        if (x->port.kind == TYPE_MAP)
+            ok &= split_map(g, x);
+        else if (x->port.kind != TYPE_TENSOR)
             make_numbers(g, x);
         else if (x->pin)
             apply_pin(g, &x->all, &x->pin->tensor);
     }
-    if (!apply_settings(g, o, false)) return false;
-    for (size_t i = 0; i < inputs->count; i++)
-        if (inputs->data[i].port.kind != TYPE_TENSOR) ok &= split_type(im, &inputs->data[i]);
+    if (!ok || !apply_settings(g, o, false)) return false;
+    for (size_t i = 0; i < inputs->count; i++) {
+        type_kind kind = inputs->data[i].port.kind;
+        if (kind == TYPE_SEQUENCE || kind == TYPE_OPTIONAL) ok &= split_type(im, &inputs->data[i]);
+    }
     return ok && apply_settings(g, o, true);
 }
 
@@ -310,6 +336,8 @@ static bool add_tensors(importer *im, model_input *x) {
     for (uint32_t i = 0; i < x->port.count; i++) {
         bool item = x->port.kind == TYPE_SEQUENCE || x->port.list;
         const char *name = item ? arena_printf(g->memory, "%s_%u", x->name, i) : x->name;
+        if (x->port.kind == TYPE_MAP)
+            name = arena_printf(g->memory, "%s_%s", x->name, map_parts[i]);
         if (x->types[i].kind != TYPE_TENSOR || x->types[i].rank < 0)
             ok = diag_error(g->diag, name, NULL, "give the input a shape in the model",
                             x->types[i].kind == TYPE_TENSOR ? "the input has no rank"
@@ -320,19 +348,19 @@ static bool add_tensors(importer *im, model_input *x) {
     return ok;
 }
 
-static value_id add_head(graph *g, const char *name, const char *op, uint32_t count,
+static value_id add_head(graph *g, const char *name, const op_def *op, uint32_t count,
                          const value_id *items, const attr *a) {
     value_id v = graph_add_value(g, name, (type){.kind = TYPE_NONE, .rank = -1});
-    node_id n =
-        graph_add_node(g, GRAPH_MAIN, 0, op_find("", op), "", count, items, 1, &v, a != NULL, a);
+    node_id n = graph_add_node(g, GRAPH_MAIN, 0, op, "", count, items, 1, &v, a != NULL, a);
     return op_infer(g, n) ? v : 0;
 }
 
 static value_id add_sequence(graph *g, const char *name, const model_input *x) {
     const type *t = x->port.list ? x->all.element->element : x->all.element;
     attr of = attr_int("dtype", t->dtype);
-    return x->port.count ? add_head(g, name, "SequenceConstruct", x->port.count, x->items, NULL)
-                         : add_head(g, name, "SequenceEmpty", 0, NULL, &of);
+    return x->port.count
+               ? add_head(g, name, op_find("", "SequenceConstruct"), x->port.count, x->items, NULL)
+               : add_head(g, name, op_find("", "SequenceEmpty"), 0, NULL, &of);
 }
 
 /* The value under the input's name, for the nodes that read it. */
@@ -340,9 +368,11 @@ static value_id make_head(graph *g, const model_input *x) {
     const attr of = {.name = "type", .kind = ATTR_TYPE, .type = x->all.element};
     if (x->port.kind == TYPE_TENSOR) return x->items[0];
     if (x->port.kind == TYPE_SEQUENCE) return add_sequence(g, x->name, x);
-    if (!x->port.present) return add_head(g, x->name, "Optional", 0, NULL, &of);
+    if (x->port.kind == TYPE_MAP)
+        return add_head(g, x->name, op_find(OP_INTERNAL, "Map"), MAP_PARTS, x->items, NULL);
+    if (!x->port.present) return add_head(g, x->name, op_find("", "Optional"), 0, NULL, &of);
     value_id item = x->port.list ? add_sequence(g, NULL, x) : x->items[0];
-    return item ? add_head(g, x->name, "Optional", 1, &item, NULL) : 0;
+    return item ? add_head(g, x->name, op_find("", "Optional"), 1, &item, NULL) : 0;
 }
 
 /* Known elements for a small integer input. */

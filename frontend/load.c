@@ -198,31 +198,57 @@ static bool read_optional(load_files *files, const Onnx__OptionalProto *o, load_
     return true;
 }
 
-static bool read_map(load_files *files, const Onnx__MapProto *m, load_value *out) {
-    arena *a = files->memory;
-    load_value values = {0};
-    if (m->values && !read_sequence(files, m->values, &values)) return false;
-    bool strings = m->n_string_keys > 0;
-    size_t n = strings ? m->n_string_keys : m->n_keys;
-    if (n != values.count)
-        return diag_error(files->diag, m->name, NULL, NULL, "a map of %zu keys and %zu values", n,
-                          values.count);
-    int64_t *dims = ARENA_ARRAY(a, int64_t, 1);
-    dims[0] = (int64_t)n;
-    *out = (load_value){.kind = TYPE_MAP, .count = n, .items = values.items};
-    out->tensor = (load_tensor_result){.name = m->name ? m->name : "",
-                                       .dtype = strings ? DTYPE_STRING : DTYPE_I64,
-                                       .rank = 1,
-                                       .dims = dims};
-    if (strings) {
-        blob_string *keys = ARENA_ARRAY(a, blob_string, n);
-        for (size_t i = 0; i < n; i++)
-            keys[i] = (blob_string){(const char *)m->string_keys[i].data, m->string_keys[i].len};
-        out->tensor.data = (blob){.data = keys, .bytes = n * sizeof *keys};
-    } else {
-        out->tensor.data = (blob){.data = m->keys, .bytes = n * sizeof *m->keys};
+/* A vector of the single elements that a list of tensors holds. */
+static bool join_elements(load_files *files, const load_value *list, dtype t, load_value *out) {
+    size_t bytes = dtype_bytes(t);
+    unsigned char *data = arena_alloc(files->memory, list->count * bytes + 1);
+    for (size_t i = 0; i < list->count; i++) {
+        const load_tensor_result *x = &list->items[i].tensor;
+        if (list->items[i].kind != TYPE_TENSOR || x->dtype != t || x->data.bytes != bytes)
+            return diag_error(files->diag, x->name, NULL, NULL,
+                              "a value of the map is no single number or string");
+        memcpy(data + i * bytes, x->data.data, bytes);
     }
+    int64_t *dims = ARENA_ARRAY(files->memory, int64_t, 1);
+    dims[0] = (int64_t)list->count;
+    *out = (load_value){.kind = TYPE_TENSOR,
+                        .tensor = {.name = "",
+                                   .dtype = t,
+                                   .rank = 1,
+                                   .dims = dims,
+                                   .data = {.data = data, .bytes = list->count * bytes}}};
     return true;
+}
+
+static load_value map_keys(load_files *files, const Onnx__MapProto *m, size_t count) {
+    arena *a = files->memory;
+    bool strings = m->n_string_keys > 0;
+    load_tensor_result keys = {.name = "", .dtype = strings ? DTYPE_STRING : DTYPE_I64, .rank = 1};
+    int64_t *dims = ARENA_ARRAY(a, int64_t, 1);
+    dims[0] = (int64_t)count;
+    keys.dims = dims;
+    keys.data = (blob){.data = m->keys, .bytes = count * sizeof *m->keys};
+    if (strings) {
+        blob_string *texts = ARENA_ARRAY(a, blob_string, count);
+        for (size_t i = 0; i < count; i++)
+            texts[i] = (blob_string){(const char *)m->string_keys[i].data, m->string_keys[i].len};
+        keys.data = (blob){.data = texts, .bytes = count * sizeof *texts};
+    }
+    return (load_value){.kind = TYPE_TENSOR, .tensor = keys};
+}
+
+/* Two vectors: the keys, and the values. */
+static bool read_map(load_files *files, const Onnx__MapProto *m, load_value *out) {
+    load_value list = {0}, *parts = ARENA_ARRAY(files->memory, load_value, 2);
+    size_t n = m->n_string_keys ? m->n_string_keys : m->n_keys;
+    if (m->values && !read_sequence(files, m->values, &list)) return false;
+    if (n != list.count)
+        return diag_error(files->diag, m->name, NULL, NULL, "a map of %zu keys and %zu values", n,
+                          list.count);
+    dtype t = n && list.items[0].kind == TYPE_TENSOR ? list.items[0].tensor.dtype : DTYPE_F32;
+    parts[0] = map_keys(files, m, n);
+    *out = (load_value){.kind = TYPE_MAP, .count = 2, .items = parts};
+    return join_elements(files, &list, t, &parts[1]);
 }
 
 static const ProtobufCMessageDescriptor *value_descriptor(type_kind kind) {

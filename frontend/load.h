@@ -44,8 +44,8 @@ typedef struct {
 /* A value of a test-data file: a tree of tensors. */
 typedef struct load_value {
     type_kind kind;
-    load_tensor_result tensor; /* TENSOR; MAP: the keys (rank 1, i64 or string) */
-    size_t count;              /* SEQUENCE; MAP: of values; OPTIONAL: 0 or 1 */
+    load_tensor_result tensor; /* TENSOR */
+    size_t count; /* of items. SEQUENCE; OPTIONAL: 0 or 1; MAP: 2, vectors of keys and values */
     const struct load_value *items;
 } load_value;
 

@@ -127,7 +127,7 @@ typedef struct {
  * tensors of each stand one after the other among the inputs or outputs of the main region. */
 typedef struct {
     const char *name;
-    type_kind kind; /* TENSOR, SEQUENCE, OPTIONAL */
+    type_kind kind; /* TENSOR, SEQUENCE, OPTIONAL; MAP: vectors of keys and of values */
     bool list;      /* OPTIONAL: of a sequence */
     bool present;   /* OPTIONAL: whether there is something; true for others */
     uint32_t count; /* of tensors */

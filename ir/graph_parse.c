@@ -307,7 +307,7 @@ static bool parse_symbol(graph_parser *p) {
     return true;
 }
 
-/* "NAME" [optional | absent] tensor | sequence COUNT */
+/* "NAME" map 2, or "NAME" [optional | absent] tensor | sequence COUNT */
 static bool parse_port(graph_parser *p, graph_port *port) {
     text_lexer *x = &p->lex;
     size_t length;
@@ -315,14 +315,14 @@ static bool parse_port(graph_parser *p, graph_port *port) {
     *port = (graph_port){.kind = TYPE_TENSOR, .present = true};
     if (!text_string(x, &port->name, &length)) return false;
     bool absent = text_accept(x, "absent"), optional = absent || text_accept(x, "optional");
-    bool list = text_accept(x, "sequence");
-    if (!list && !text_expect(x, "tensor")) return false;
+    bool map = !optional && text_accept(x, "map"), list = !map && text_accept(x, "sequence");
+    if (!map && !list && !text_expect(x, "tensor")) return false;
     port->present = !absent;
-    port->kind = optional ? TYPE_OPTIONAL : list ? TYPE_SEQUENCE : TYPE_TENSOR;
+    port->kind = optional ? TYPE_OPTIONAL : map ? TYPE_MAP : list ? TYPE_SEQUENCE : TYPE_TENSOR;
     port->list = optional && list;
     if (!text_int(x, &count)) return false;
-    if (count < 0 || count > GRAPH_MOST_ITEMS || (!list && count != port->present))
-        return text_fail(x, "the number of tensors makes no sense");
+    int64_t least = map ? 2 : list ? 0 : port->present, most = list ? GRAPH_MOST_ITEMS : least;
+    if (count < least || count > most) return text_fail(x, "the number of tensors makes no sense");
     port->count = (uint32_t)count;
     return true;
 }

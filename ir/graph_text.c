@@ -332,7 +332,10 @@ static void put_ports(printer *p, const char *what, const graph_port *ports, siz
         put_quoted(p, port->name, strlen(port->name));
         put(p, " %s%s %" PRIu32 "\n",
             port->kind == TYPE_OPTIONAL ? (port->present ? "optional " : "absent ") : "",
-            port->kind == TYPE_SEQUENCE || port->list ? "sequence" : "tensor", port->count);
+            port->kind == TYPE_MAP                      ? "map"
+            : port->kind == TYPE_SEQUENCE || port->list ? "sequence"
+                                                        : "tensor",
+            port->count);
     }
 }
 

@@ -21,7 +21,7 @@ enum {
     OP_ANCHOR = 16,     /* has a `nest`; a fusion group holds at most one. A nest without it is a
                            kernel of its own: it reads back what it writes */
     OP_ONCE = 32,       /* a nest that reads each element of its first input once */
-    OP_OPAQUE = 64,     /* copies elements without looking at them: they may be strings */
+    OP_OPAQUE = 64,     /* copies elements, or none, without looking at them: they may be strings */
     OP_LISTS = 256,     /* of sequences or optionals: inputs may be of unknown rank */
     OP_POINTS = 512,    /* the first result points into the last, which lives to the end */
     OP_OPEN = 1024      /* how large its results are only the data say: their dimensions hold new

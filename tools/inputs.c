@@ -14,6 +14,7 @@ static bool ends_with(const char *s, const char *end) {
 
 static const char *port_text(const graph_port *port, arena *a) {
     if (port->kind == TYPE_OPTIONAL && !port->present) return "nothing";
+    if (port->kind == TYPE_MAP) return "a map";
     return port->kind == TYPE_SEQUENCE || port->list
                ? arena_printf(a, "a sequence of %u", port->count)
                : "a tensor";
@@ -24,7 +25,7 @@ const load_value *tool_load_port(driver *d, const char *path, const graph_port *
     if (!load_value_file(path, port->kind, d->memory, &d->diag, v)) return NULL;
     bool present = v->kind != TYPE_OPTIONAL || v->count;
     const load_value *inner = v->kind == TYPE_OPTIONAL && present ? v->items : v;
-    size_t count = !present ? 0 : inner->kind == TYPE_SEQUENCE ? inner->count : 1;
+    size_t count = !present ? 0 : inner->kind != TYPE_TENSOR ? inner->count : 1;
     bool tensors = true;
     if (inner->kind == TYPE_TENSOR) {
         load_value *one = ARENA_NEW(d->memory, load_value);

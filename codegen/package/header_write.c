@@ -219,6 +219,9 @@ static void put_port(writer *w, const graph_port *port, const char *array) {
     if (port->kind == TYPE_TENSOR) return;
     const char *name = is_array(port) ? array : package_names(w->a, &port->name, 1)[0];
     const char *upper = capitals(w->a, name);
+    if (port->kind == TYPE_MAP)
+        put(w, "/* %s: a map, as vectors of its keys and of their values */\n",
+            safe(w, port->name));
     if (port->kind == TYPE_OPTIONAL)
         put(w, "/* %s: optional */\n#define %s_%s_PRESENT %d\n", safe(w, port->name), w->upper,
             upper, port->present);
@@ -240,11 +243,11 @@ static void put_struct(writer *w, bool input) {
     for (size_t i = 0; i < ports; i++) {
         const graph_port *port = input ? &g->input_ports.data[i] : &g->output_ports.data[i];
         if (!port->count) continue;
-        const char *type = dtype_c_name(io->type.dtype);
         if (is_array(port))
-            put(w, "    %s%s *%s[%u];\n", constant, type, arrays[i], port->count);
-        else
-            put(w, "    %s%s *%s;\n", constant, type, *names);
+            put(w, "    %s%s *%s[%u];\n", constant, dtype_c_name(io->type.dtype), arrays[i],
+                port->count);
+        for (uint32_t j = 0; !is_array(port) && j < port->count; j++)
+            put(w, "    %s%s *%s;\n", constant, dtype_c_name(io[j].type.dtype), names[j]);
         io += port->count;
         names += port->count;
     }

@@ -26,6 +26,7 @@
     X(matmul)                                                                                      \
     X(ml)                                                                                          \
     X(ml_encode)                                                                                   \
+    X(ml_map)                                                                                      \
     X(ml_numeric)                                                                                  \
     X(ml_svm)                                                                                      \
     X(ml_tree)                                                                                     \

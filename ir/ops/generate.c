@@ -285,8 +285,11 @@ static loop_expr element_one_hot(lower *l, node_id n, uint32_t output, const loo
                        lower_read(l, values, &zero));
 }
 
-#define MADE(op, infer_hook, element_hook)                                                         \
-    { .domain = "", .name = op, .flags = OP_MOVEMENT, .infer = infer_hook, .element = element_hook }
+#define MADE(op, more, infer_hook, element_hook)                                                   \
+    {                                                                                              \
+        .domain = "", .name = op, .flags = OP_MOVEMENT | (more), .infer = infer_hook,              \
+        .element = element_hook                                                                    \
+    }
 
 const op_def ops_generate[] = {
     {.domain = "",
@@ -296,7 +299,7 @@ const op_def ops_generate[] = {
      .element = element_constant_of_shape,
      .size = size_constant_of_shape,
      .expand = expand_constant_of_shape},
-    MADE("EyeLike", infer_eye_like, element_eye_like),
+    MADE("EyeLike", 0, infer_eye_like, element_eye_like),
     {.domain = "",
      .name = "OneHot",
      .flags = OP_MOVEMENT | OP_OPAQUE | OP_OPEN,
@@ -311,8 +314,8 @@ const op_def ops_generate[] = {
      .element = element_range,
      .size = size_range,
      .expand = expand_range},
-    MADE("Shape", infer_shape, element_shape),
-    MADE("Size", infer_size, element_size),
-    MADE("Trilu", infer_trilu, element_trilu),
+    MADE("Shape", OP_OPAQUE, infer_shape, element_shape),
+    MADE("Size", OP_OPAQUE, infer_size, element_size),
+    MADE("Trilu", 0, infer_trilu, element_trilu),
 };
 const size_t ops_generate_count = sizeof ops_generate / sizeof *ops_generate;

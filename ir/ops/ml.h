@@ -35,6 +35,9 @@ value_id ml_apply_transform(graph *g, node_id n, ml_transform t, value_id scores
 /* The labels of a classifier: a constant vector from one of two attributes, the first of integers;
  * without both, 0 to `count` - 1. Sets *count to their number if there are any. */
 value_id ml_labels(graph *g, node_id n, const char *ints, const char *strings, int64_t *count);
+/* Where the elements of x stand in a constant vector of keys: `missing` for those that do not; if
+ * that is negative, such an element is an error of the run. */
+value_id ml_find(graph *g, node_id n, value_id x, value_id keys, int64_t missing);
 /* The label of the largest score of each row (the first of equal ones). */
 value_id ml_best_label(graph *g, node_id n, value_id labels, value_id scores);
 /* Of two labels, the second where the column `score` is above the threshold. */

@@ -115,9 +115,7 @@ static value_id find_numbers(graph *g, node_id n, value_id x, const key_list *l)
     return spell_value(g, n, "onnxcc.Lookup", 2, inputs, 2, attrs);
 }
 
-/* Where the elements of x stand in the model's list of keys: `missing` for those that do not; if
- * that is negative, such an element is an error of the run. */
-static value_id find(graph *g, node_id n, value_id x, value_id keys, int64_t missing) {
+value_id ml_find(graph *g, node_id n, value_id x, value_id keys, int64_t missing) {
     key_list l;
     if (!read_keys(g, n, keys, graph_type(g, x)->dtype, &l)) return 0;
     int64_t *places = ARENA_ARRAY(g->memory, int64_t, l.count + 1);
@@ -222,7 +220,7 @@ static bool map_keys(graph *g, node_id n, value_id keys, value_id values) {
     value_id table[] = {values, default_of(g, n, graph_type(g, values)->dtype)};
     if (!table[1] || !dim_equals_const(g->dims, graph_type(g, table[1])->dims[0], 1))
         return op_error(g, n, NULL, "it has no single default value");
-    value_id found = find(g, n, graph_input(g, n, 0), keys, count);
+    value_id found = ml_find(g, n, graph_input(g, n, 0), keys, count);
     return spell_result(g, n, kit_build2(g, n, "Gather", spell_concat(g, n, 0, 2, table), found));
 }
 
@@ -264,7 +262,7 @@ static bool expand_one_hot_encoder(graph *g, node_id n) {
     if (!cats || !dim_is_const(g->dims, graph_type(g, cats)->dims[0], &count))
         return op_error(g, n, NULL, "it has no categories");
     bool zeros = node_attr_int(graph_node(g, n), "zeros", 1) != 0;
-    value_id found = find(g, n, x, cats, zeros ? count : -1);
+    value_id found = ml_find(g, n, x, cats, zeros ? count : -1);
     found = found ? kit_build2(g, n, "Unsqueeze", found, kit_ints(g, last, 1)) : 0;
     value_id same = kit_build2(g, n, "Equal", found, count_up(g, count));
     return spell_result(g, n, same ? kit_build_cast(g, n, same, DTYPE_F32) : 0);

@@ -1,6 +1,8 @@
 """made_ml.py: the operators of ai.onnx.ml that have no official case."""
 import numpy as np
-from make_made_cases import Row
+import onnx
+from make_made_cases import Model, Row
+from onnx import TensorProto, helper
 
 ML = dict(domain="ai.onnx.ml")
 F32, F64, I32, I64 = np.float32, np.float64, np.int32, np.int64
@@ -108,6 +110,66 @@ def encoders():
     yield Row("OneHotEncoder", "known", lambda r: [r.choice([4, -1], (3, 2))], dict(cats_int64s=[4, -1], zeros=0), **ML)
 
 
+def map_model(op, key, value, result, attributes, flat, size):
+    """Declared as ONNX Runtime has it, one row, or flat as the standard says: then reshaped from the row."""
+    x = helper.make_value_info("x", helper.make_map_type_proto(key, helper.make_tensor_type_proto(value, [])))
+    y = helper.make_tensor_value_info("y", result, [None] if flat else [1, size])
+    nodes = [helper.make_node(op, ["x"], ["y"], domain="ai.onnx.ml", **attributes)]
+
+    def model(nodes, weights=()):
+        graph = helper.make_graph(nodes, "made", [x], [y], weights)
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 1)], ir_version=10
+        )
+
+    reshaped = [
+        helper.make_node(op, ["x"], ["row"], domain="ai.onnx.ml", **attributes),
+        helper.make_node("Reshape", ["row", "shape"], ["y"]),
+    ]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [-1])
+    return model(nodes), model(reshaped, [shape]) if flat else None
+
+
+def maps():
+    """ONNX Runtime's Python takes maps to float alone: the results of the others are what the standard says."""
+    I, F, D, S = TensorProto.INT64, TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.STRING
+    kinds = {I: (I64, 0), F: (F32, 0), D: (F64, 0), S: (object, "")}
+    words, places = ["a", "c", "b", "z"], [7, -1, 4, 30]
+
+    def vectorizer(name, key, value, feed, flat):
+        vocabulary = words if key == S else places
+        attributes = {"string_vocabulary" if key == S else "int64_vocabulary": vocabulary}
+        model, spelt = map_model("DictVectorizer", key, value, value, attributes, flat, len(vocabulary))
+        kind, none = kinds[value]
+        row = np.array([feed.get(k, none) for k in vocabulary], kind)
+        results = None if value == F else [row if flat else row[None]]
+        return Model(f"dictvectorizer_{name}{'_flat' if flat else ''}", model, {"x": feed}, spelt, results=results)
+
+    for flat in (False, True):
+        yield vectorizer("string_i64", S, I, {"a": 4, "c": 8}, flat)
+        yield vectorizer("string_f32", S, F, {"z": F32(1.5), "b": F32(-2)}, flat)
+        yield vectorizer("string_f64", S, D, {"b": F64(0.1)}, flat)
+        yield vectorizer("i64_f32", I, F, {4: F32(8.5), -1: F32(2.5)}, flat)
+        yield vectorizer("i64_f64", I, D, {30: F64(3), 7: F64(1), 4: F64(2), -1: F64(9)}, flat)
+        yield vectorizer("i64_string", I, S, {30: "thirty", 7: ""}, flat)
+    yield vectorizer("unknown", S, F, {"a": F32(4), "elsewhere": F32(5)}, False)
+
+    texts, floats_ = {5: "15", 0: "2", 3: "-4"}, {2: F32(1), 6: F32(7), 1: F32(-3)}
+    convert = {F: float, S: str, I: int}
+    for to, result in (("TO_FLOAT", F), ("TO_STRING", S), ("TO_INT64", I)):
+        for form, size in (("DENSE", 1), ("SPARSE", 8)):
+            attributes = dict(cast_to=to, map_form=form, max_map=size)
+            stem = f"castmap_{form.lower()}_{to.lower()}"
+            kind, none = kinds[result]
+            keys = sorted(texts) if form == "DENSE" else range(size)
+            row = np.array([[convert[result](texts[k]) if k in texts else none for k in keys]], kind)
+            model, _ = map_model("CastMap", I, S, result, attributes, False, row.size)
+            yield Model(f"{stem}_string", model, {"x": texts}, results=[row])
+            if to != "TO_STRING":
+                model, spelt = map_model("CastMap", I, F, result, attributes, True, 0)
+                yield Model(f"{stem}_f32", model, {"x": floats_}, spelt)
+
+
 def machines():
     r = np.random.default_rng(11)
     vectors, weights = r.uniform(-1, 1, 8 * 5), r.uniform(-1, 1, 4 * 8)
@@ -138,3 +200,4 @@ def rows():
     yield from linear()
     yield from encoders()
     yield from machines()
+    yield from maps()

@@ -1,5 +1,5 @@
 /* regex.h: regular expressions of RE2's syntax, compiled for the machine that runs them in
- * runtime/onnxcc_rt_regex_match.c: an automaton over bytes of UTF-8, three words an instruction. */
+ * runtime/onnxcc_rt_regex.c: an automaton over bytes of UTF-8, three words an instruction. */
 #ifndef ONNXCC_IR_OPS_REGEX_H
 #define ONNXCC_IR_OPS_REGEX_H
 

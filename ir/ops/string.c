@@ -130,23 +130,48 @@ static bool infer_regex(graph *g, node_id n) {
     return true;
 }
 
+/* What onnxcc_rt_regex is asked. */
+typedef enum { MODE_WHOLE, MODE_SEPARATORS, MODE_TOKENS, MODE_CHARACTERS } regex_mode;
+
+/* A constant of programs: how many, the instructions of each, then all of them. 0 and a diagnostic
+ * if one cannot be compiled. */
+static value_id compile_patterns(graph *g, node_id n, const blob_string *patterns, size_t count) {
+    regex_program *programs = ARENA_ARRAY(g->memory, regex_program, count);
+    int64_t words = 1 + (int64_t)count;
+    for (size_t i = 0; i < count; i++) {
+        programs[i] = regex_compile(g->memory, patterns[i].data, patterns[i].length);
+        if (programs[i].error) {
+            op_error(g, n, "patterns have the syntax of RE2", "the pattern cannot be compiled: %s",
+                     programs[i].error);
+            return 0;
+        }
+        words += 3 * (int64_t)programs[i].count;
+    }
+    int32_t *data = ARENA_ARRAY(g->memory, int32_t, (size_t)words), *at = data;
+    *at++ = (int32_t)count;
+    for (size_t i = 0; i < count; i++) *at++ = (int32_t)programs[i].count;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(at, programs[i].words, 3 * programs[i].count * sizeof *at);
+        at += 3 * programs[i].count;
+    }
+    return graph_add_constant(g, "patterns", type_tensor_const(g, DTYPE_I32, 1, &words),
+                              (blob){data, (size_t)words * sizeof *data, false});
+}
+
 static bool expand_regex(graph *g, node_id n) {
     const node nd = *graph_node(g, n);
     const attr *pattern = node_attr(&nd, "pattern");
     if (!pattern || pattern->kind != ATTR_STRING)
         return op_error(g, n, NULL, "the attribute pattern is missing");
-    regex_program p = regex_compile(g->memory, pattern->string, pattern->count);
-    if (p.error)
-        return op_error(g, n, "patterns have the syntax of RE2",
-                        "the pattern cannot be compiled: %s", p.error);
-    int64_t words = (int64_t)p.count * 3;
-    blob program = {p.words, (size_t)words * sizeof *p.words, false};
-    value_id inputs[] = {
-        nd.inputs[0],
-        graph_add_constant(g, "pattern", type_tensor_const(g, DTYPE_I32, 1, &words), program)};
-    return string_become(g, n, "RegexMatch", 2, inputs, 1, graph_type(g, nd.outputs[0]), 0, NULL);
+    const blob_string text = {pattern->string, pattern->count};
+    value_id inputs[] = {nd.inputs[0], compile_patterns(g, n, &text, 1)};
+    const attr asked[] = {attr_int("mode", MODE_WHOLE), attr_int("shortest", 0),
+                          attr_int("mark", 0)};
+    return inputs[1] &&
+           string_become(g, n, "Regex", 2, inputs, 1, graph_type(g, nd.outputs[0]), 3, asked);
 }
 
+/* 13 bytes an instruction. */
 static dim regex_scratch(graph *g, node_id n) {
     return kit_dim(g, dim_value(g->dims, kit_input(g, n, 1)->dims[0]) / 3 * 13);
 }
@@ -190,6 +215,78 @@ static bool expand_split(graph *g, node_id n) {
     kit_build_internal(g, n, "StringSplit", 3, inputs, 1, &y, &parts, 1, &cuts);
     kit_replace(g, nd.outputs[0], parts);
     if (graph_output(g, n, 1)) kit_replace(g, nd.outputs[1], counts[0]);
+    graph_remove_node(g, n);
+    return true;
+}
+
+static bool infer_tokenizer(graph *g, node_id n) {
+    if (!need_strings(g, n, 0) || !kit_need(g, n, 0, 1, 2)) return false;
+    const type x = *kit_input(g, n, 0);
+    dim dims[3];
+    memcpy(dims, x.dims, (size_t)x.rank * sizeof *dims);
+    /* Without strings no axis of tokens is added. */
+    if (dim_equals_const(g->dims, type_elements(g->dims, &x), 0)) {
+        op_set_type(g, n, 0, type_tensor(DTYPE_STRING, x.rank, dims));
+        return true;
+    }
+    dims[x.rank] = kit_told_dim(g, n, 0, x.rank + 1, x.rank, DIM_NONE);
+    op_set_type(g, n, 0, type_tensor(DTYPE_STRING, x.rank + 1, dims));
+    return true;
+}
+
+/* The patterns of a Tokenizer, and what they are. */
+static bool read_tokenizer(graph *g, node_id n, regex_mode *mode, const blob_string **patterns,
+                           size_t *count) {
+    const attr *separators = node_attr(graph_node(g, n), "separators");
+    const attr *token = node_attr(graph_node(g, n), "tokenexp");
+    bool separates = separators && separators->kind == ATTR_STRINGS && separators->count;
+    if (separates == (token && token->kind == ATTR_STRING))
+        return op_error(g, n, NULL, "it needs either separators or tokenexp");
+    if (separates) {
+        *patterns = separators->strings;
+        *count = separators->count;
+        *mode = *count == 1 && !(*patterns)->length ? MODE_CHARACTERS : MODE_SEPARATORS;
+    } else {
+        blob_string *one = ARENA_NEW(g->memory, blob_string);
+        *one = (blob_string){token->string, token->count};
+        *patterns = one;
+        *count = 1;
+        *mode = one->length == 1 && *one->data == '.' ? MODE_CHARACTERS : MODE_TOKENS;
+    }
+    for (size_t i = 0; *mode == MODE_SEPARATORS && i < *count; i++)
+        if (!(*patterns)[i].length)
+            return op_error(g, n, NULL, "an empty separator stands beside others");
+    return true;
+}
+
+/* As StringSplit, the tokens of the longest row are counted first. */
+static bool expand_tokenizer(graph *g, node_id n) {
+    const node nd = *graph_node(g, n);
+    const type y = *graph_type(g, nd.outputs[0]), number = number_type();
+    const attr *pad = node_attr(&nd, "pad_value");
+    const blob_string *patterns = NULL;
+    size_t count = 0;
+    regex_mode mode;
+    if (y.rank == kit_input(g, n, 0)->rank) {
+        kit_replace(g, nd.outputs[0], kit_build1(g, n, "Identity", nd.inputs[0]));
+        graph_remove_node(g, n);
+        return true;
+    }
+    if (!read_tokenizer(g, n, &mode, &patterns, &count)) return false;
+    const blob_string texts[] = {
+        {pad ? pad->string : "", pad ? pad->count : 0}, {"\2", 1}, {"\3", 1}};
+    const attr asked[] = {attr_int("mode", mode),
+                          attr_int("shortest", node_attr_int(&nd, "mincharnum", 1)),
+                          attr_int("mark", node_attr_int(&nd, "mark", 0) != 0)};
+    value_id inputs[] = {nd.inputs[0], compile_patterns(g, n, patterns, count),
+                         string_table(g, "marks", texts, 3), 0};
+    value_id longest, tokens;
+    if (!inputs[1]) return false;
+    kit_build_internal(g, n, "Regex", 3, inputs, 1, &number, &longest, 3, asked);
+    graph_bind(g, longest, &y.dims[y.rank - 1], 1);
+    inputs[3] = longest; /* it has to run before */
+    kit_build_internal(g, n, "Regex", 4, inputs, 1, &y, &tokens, 3, asked);
+    kit_replace(g, nd.outputs[0], tokens);
     graph_remove_node(g, n);
     return true;
 }
@@ -270,10 +367,15 @@ const op_def ops_string[] = {
      .call_attributes = "maxsplit"},
     {.domain = "", .name = "RegexFullMatch", .infer = infer_regex, .expand = expand_regex},
     {.domain = OP_INTERNAL,
-     .name = "RegexMatch",
+     .name = "Regex",
      .infer = infer_made,
-     .call = "regex_match",
+     .call = "regex",
+     .call_attributes = "mode shortest mark",
      .scratch = regex_scratch},
+    {.domain = "com.microsoft",
+     .name = "Tokenizer",
+     .infer = infer_tokenizer,
+     .expand = expand_tokenizer},
     {.domain = "", .name = "StringConcat", .infer = infer_concat, .expand = expand_concat},
     {.domain = OP_INTERNAL,
      .name = "StringCast",

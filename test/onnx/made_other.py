@@ -89,6 +89,26 @@ def for_gpus():
     yield Row("BiasSoftmax", "inner", normal((2, 3, 4, 5), (2, 1, 1, 5)), dict(axis=3, is_inner_broadcast=1), spelt=(add, softmax))
 
 
+def tokens():
+    lines = ["I love computer science !", "Hello  World", "", "a", "caf\u00e9 au lait, s'il vous pla\u00eet"]
+    flat = lambda r: [np.array(lines, object)]  # noqa: E731
+    table = lambda r: [np.array([lines[:2], lines[3:]], object)]  # noqa: E731
+    ways = dict(
+        words=dict(separators=[" "]),
+        separators=dict(separators=["[ ,]+", "'", "o"]),
+        long=dict(separators=["\\s"], mincharnum=3),
+        expression=dict(tokenexp="\\w+"),
+        letters=dict(tokenexp="[a-z]|[A-Z]+", mincharnum=1),
+        characters=dict(separators=[""]),
+        dot=dict(tokenexp="."),
+        nothing=dict(tokenexp="#"),
+    )
+    for name, way in ways.items():
+        for mark in (0, 1):
+            attributes = dict(dict(mark=mark, mincharnum=1, pad_value="<pad>"), **way)
+            yield Row("Tokenizer", f"{name}{'_marked' if mark else ''}", table if mark else flat, attributes)
+
+
 def rows():
-    for table in (earlier, computed, for_gpus):
+    for table in (earlier, computed, for_gpus, tokens):
         yield from table()

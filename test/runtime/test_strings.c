@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 int onnxcc_rt_string_cast(const onnxcc_call *call);
-int onnxcc_rt_regex_match(const onnxcc_call *call);
+int onnxcc_rt_regex(const onnxcc_call *call);
 int onnxcc_rt_string_split(const onnxcc_call *call);
 int onnxcc_rt_string_normalize(const onnxcc_call *call);
 
@@ -138,25 +138,105 @@ static void test_numbers_of_any_bytes(void) {
     }
 }
 
-/* Whether text matches; -1 if the pattern is refused. */
-static int match(onnxcc_string pattern, onnxcc_string text) {
+enum { WHOLE, SEPARATORS, TOKENS, CHARACTERS };
+
+/* What the patterns find in a text, by attributes {mode, shortest, mark}; false if one is refused.
+ */
+static bool run_regex(const onnxcc_string *patterns, size_t count, const int64_t *attributes,
+                      onnxcc_string text, onnxcc_tensor result) {
+    static const uint64_t marks[] = {32, 35, 36, 37, 0x3e3c646170};
     arena *a = arena_create();
-    regex_program p = regex_compile(a, pattern.data, pattern.length);
-    unsigned char yes = 0;
-    if (!p.error) {
-        void *scratch = malloc(p.count * 13);
-        onnxcc_tensor in[] = {vector(&text, STRING, 1),
-                              vector((void *)(uintptr_t)p.words, I32, (int64_t)p.count * 3)};
-        onnxcc_tensor out[] = {vector(&yes, BOOL, 1), vector(scratch, U8, (int64_t)p.count * 13)};
-        CHECK(onnxcc_rt_regex_match(&(onnxcc_call){.inputs = in, .outputs = out}) == ONNXCC_OK);
+    size_t words = 1 + count, at = 1 + count;
+    bool ok = true;
+    regex_program *p = ARENA_ARRAY(a, regex_program, count);
+    for (size_t i = 0; i < count; i++) {
+        p[i] = regex_compile(a, patterns[i].data, patterns[i].length);
+        ok &= !p[i].error;
+        words += p[i].count * 3;
+    }
+    if (ok) {
+        int32_t *programs = malloc(words * sizeof *programs);
+        void *scratch = malloc(words / 3 * 13);
+        programs[0] = (int32_t)count;
+        for (size_t i = 0; i < count; i++, at += p[i - 1].count * 3) {
+            programs[1 + i] = (int32_t)p[i].count;
+            memcpy(programs + at, p[i].words, p[i].count * 3 * sizeof *programs);
+        }
+        onnxcc_tensor in[] = {vector(&text, STRING, 1), vector(programs, I32, (int64_t)words),
+                              vector((void *)(uintptr_t)marks, U8, sizeof marks)};
+        onnxcc_tensor out[] = {result, vector(scratch, U8, (int64_t)(words / 3 * 13))};
+        const onnxcc_call call = {.inputs = in, .outputs = out, .attributes = attributes};
+        CHECK(onnxcc_rt_regex(&call) == ONNXCC_OK);
+        free(programs);
         free(scratch);
     }
     arena_destroy(a);
-    return p.error ? -1 : yes;
+    return ok;
+}
+
+/* Whether text matches; -1 if the pattern is refused. */
+static int match(onnxcc_string pattern, onnxcc_string text) {
+    const int64_t attributes[] = {WHOLE, 0, 0};
+    unsigned char yes = 0;
+    return run_regex(&pattern, 1, attributes, text, vector(&yes, BOOL, 1)) ? yes : -1;
+}
+
+static onnxcc_string string_of(const char *text) {
+    return (onnxcc_string){text, strlen(text)};
 }
 
 static int match_text(const char *pattern, const char *text) {
-    return match((onnxcc_string){pattern, strlen(pattern)}, (onnxcc_string){text, strlen(text)});
+    return match(string_of(pattern), string_of(text));
+}
+
+/* The tokens of a text, each with a stroke in front; "<pad>" is the padding's own text. */
+static const char *tokens_of(const int64_t *attributes, const onnxcc_string *patterns, size_t count,
+                             onnxcc_string text, int64_t extra, char *joined) {
+    onnxcc_string row[40];
+    int64_t width = -1;
+    size_t at = 0;
+    joined[0] = 0;
+    if (!run_regex(patterns, count, attributes, text, vector(&width, I64, 1))) return "refused";
+    width += extra;
+    CHECK(width >= 0 && width <= 40);
+    run_regex(patterns, count, attributes, text, vector(row, STRING, width));
+    for (int64_t i = 0; i < width; i++) {
+        joined[at++] = '|';
+        memcpy(joined + at, row[i].data, row[i].length);
+        at += row[i].length;
+    }
+    joined[at] = 0;
+    return joined;
+}
+
+static void test_tokens(void) {
+    static const struct {
+        int64_t attributes[3];
+        const char *patterns[3], *text;
+        int64_t extra; /* columns more than the row needs */
+        const char *wanted;
+    } cases[] = {
+        {{SEPARATORS, 1, 0}, {" "}, "I love  you", 0, "|I|love|you"},
+        {{SEPARATORS, 2, 0}, {" "}, "I love you", 1, "|love|you|pad"},
+        {{SEPARATORS, 1, 1}, {"[ ,]+", "e"}, "a, bed,e", 0, "|<|a|b|d|>"},
+        {{SEPARATORS, 1, 1}, {"x*"}, "", 0, ""},
+        {{SEPARATORS, 1, 0}, {"x*"}, "axxb", 0, "|a|b"},
+        {{TOKENS, 1, 0}, {"[a-z]+|[0-9]"}, "ab 12-c", 0, "|ab|1|2|c"},
+        {{TOKENS, 2, 0}, {"\\w+"}, "a bc \xc3\xa9 d", 0, "|bc"},
+        {{TOKENS, 1, 0}, {"\\bb"}, "b ab b", 0, "|b|b"},
+        {{CHARACTERS, 1, 0}, {""}, "a\xc3\xa9z", 0, "|a|\xc3\xa9|z"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        onnxcc_string patterns[3];
+        size_t count = 0;
+        char joined[200];
+        for (; count < 3 && cases[i].patterns[count]; count++)
+            patterns[count] = string_of(cases[i].patterns[count]);
+        const char *got = tokens_of(cases[i].attributes, patterns, count, string_of(cases[i].text),
+                                    cases[i].extra, joined);
+        CHECK(strcmp(got, cases[i].wanted) == 0);
+        if (strcmp(got, cases[i].wanted) != 0) printf("%s: %s\n", cases[i].text, got);
+    }
 }
 
 static void test_patterns_of_any_bytes(void) {
@@ -164,7 +244,10 @@ static void test_patterns_of_any_bytes(void) {
     int refused = 0, matched = 0;
     for (int i = 0; i < 20000; i++) {
         onnxcc_string pattern = some_string(&state, 12), text = some_string(&state, 12);
+        const int64_t attributes[] = {SEPARATORS + i % 2, 1 + i % 3, i % 5 == 0};
+        char joined[200];
         int m = match(pattern, text);
+        if (m >= 0) tokens_of(attributes, &pattern, 1, text, i % 4, joined);
         refused += m < 0;
         matched += m > 0;
         release(pattern);
@@ -241,6 +324,7 @@ int main(void) {
     RUN(test_numbers_are_short);
     RUN(test_what_is_no_number);
     RUN(test_numbers_of_any_bytes);
+    RUN(test_tokens);
     RUN(test_patterns_of_any_bytes);
     RUN(test_patterns_stay_small);
     RUN(test_cuts_of_any_bytes);

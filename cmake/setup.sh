@@ -8,7 +8,7 @@ log=$top/build/setup.log
 mkdir -p "$top/build"
 
 packages="gcc g++ libc6-dev cmake ninja-build pkg-config python3 python3-venv ca-certificates
-    llvm-19-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev liblapacke-dev libjansson-dev
+    llvm-19-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev liblapacke-dev libjansson-dev libxxhash-dev
     clang-19 clang-format valgrind dataset-fashion-mnist"
 
 missing=

@@ -78,7 +78,7 @@ static dim parallel_iterations(builder *b, const loop_kernel *k) {
 }
 
 /* The kernel's number in the program: an equal one if there is one already. */
-static uint32_t intern_kernel(builder *b, loop_kernel *k, build_cost cost) {
+static uint32_t intern_kernel(builder *b, loop_kernel *k, build_cost cost, const char *key) {
     const char *name = k->name;
     k->name = "k";
     const char *text = loop_text(k, b->a);
@@ -86,11 +86,24 @@ static uint32_t intern_kernel(builder *b, loop_kernel *k, build_cost cost) {
     for (size_t i = 0; i < b->kernel_texts.count; i++)
         if (strcmp(b->kernel_texts.data[i], text) == 0) return (uint32_t)i;
     list_push(b->a, &b->kernel_texts, text);
-    program_kernel made = {k, dim_eval(b->g->dims, cost.flops, b->nominal),
+    program_kernel made = {k,
+                           dim_eval(b->g->dims, cost.flops, b->nominal),
                            dim_eval(b->g->dims, cost.bytes, b->nominal),
-                           k->work == DIM_NONE ? cost.flops : k->work, cost.bytes};
+                           k->work == DIM_NONE ? cost.flops : k->work,
+                           cost.bytes,
+                           key};
     list_push(b->a, &b->p->kernels, made);
     return (uint32_t)b->p->kernels.count - 1;
+}
+
+/* Schedules a kernel, by its record if there is one; returns its key where records are asked. */
+static const char *schedule(builder *b, loop_kernel *k) {
+    const build_options *o = b->options;
+    const char *key = o->tuning ? tuning_key(k, o->machine, b->a) : NULL;
+    const tuning_record *r = key ? tuning_find(o->tuning, key) : NULL;
+    int rank = r ? r->rank : o->tuning ? o->tuning->rank : 0;
+    (o->optimize ? o->machine->schedule : schedule_plain)(k, o->machine, rank);
+    return key;
 }
 
 /* Schedules a lowered kernel and appends its call. `inner` and `outer` translate values inside of a
@@ -109,10 +122,10 @@ static void call_kernel(builder *b, loop_kernel *k, const char *label, const val
     }
     if (b->options->inspect) b->options->inspect(b->options->user, k);
     build_cost cost = build_kernel_cost(k);
-    (b->options->optimize ? b->options->machine->schedule : schedule_plain)(k, b->options->machine);
+    const char *key = schedule(b, k);
     loop_decompose(k);
     dim iterations = parallel_iterations(b, k);
-    uint32_t kernel = intern_kernel(b, k, cost);
+    uint32_t kernel = intern_kernel(b, k, cost, key);
     program_step *s = build_step(b, STEP_CALL, label, args, arg_count);
     s->kernel = kernel;
     s->iterations = iterations;

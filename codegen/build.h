@@ -4,12 +4,13 @@
 #define ONNXCC_CODEGEN_BUILD_H
 
 #include "codegen/program.h"
-#include "codegen/target.h"
+#include "codegen/tuning.h"
 
 typedef struct {
     const char *name; /* prefix of every symbol, a C identifier */
     const target_machine *machine;
-    int optimize; /* 0: plain schedules */
+    int optimize;         /* 0: plain schedules */
+    const tuning *tuning; /* measured schedules; NULL: none */
     /* Sees every kernel between lowering and scheduling, for dumps; NULL: nobody. */
     void (*inspect)(void *user, const loop_kernel *k);
     void *user;

@@ -136,6 +136,7 @@ bool driver_build(driver *d) {
     build_options o = {.name = d->name,
                        .machine = &d->machine,
                        .optimize = d->options->optimize,
+                       .tuning = d->options->tuning,
                        .inspect = d->options->inspect,
                        .user = d->options->inspect_user};
     d->program = program_build(d->graph, d->memory, &o);
@@ -175,8 +176,10 @@ static size_t build_levels(driver *d, llvm_level *levels, target_machine *machin
     size_t count = target_levels(d->options->target, machines);
     if (count == 1) levels[0] = (llvm_level){d->program, &d->machine};
     for (size_t i = 0; count > 1 && i < count; i++) {
-        build_options o = {
-            .name = d->name, .machine = &machines[i], .optimize = d->options->optimize};
+        build_options o = {.name = d->name,
+                           .machine = &machines[i],
+                           .optimize = d->options->optimize,
+                           .tuning = d->options->tuning};
         program *p = program_build(d->graph, d->memory, &o);
         if (!p) return 0;
         levels[i] = (llvm_level){p, &machines[i]};

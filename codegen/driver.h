@@ -5,7 +5,7 @@
 #define ONNXCC_CODEGEN_DRIVER_H
 
 #include "codegen/instance.h"
-#include "codegen/target.h"
+#include "codegen/tuning.h"
 #include "passes/pass.h"
 
 typedef struct {
@@ -18,6 +18,7 @@ typedef struct {
     int optimize;           /* -O level, 0 to 3 */
     const char *passes;     /* a pipeline in place of the level's own; NULL */
     bool weights_in_file;   /* NAME.weights beside the library instead of inside */
+    const tuning *tuning;   /* measured schedules; NULL: the cost model's */
     pass_report report;
     void (*inspect)(void *user, const loop_kernel *k); /* every kernel before its schedule; NULL */
     void *inspect_user;

@@ -36,6 +36,7 @@ typedef struct {
     loop_kernel *loops;           /* scheduled */
     int64_t flops, bytes;         /* a call's, at nominal dimensions: for launch costs */
     dim exact_flops, exact_bytes; /* for any dimensions; operations as loop_kernel.work counts */
+    const char *key;              /* of its tuning record; NULL where those were not asked */
 } program_kernel;
 
 typedef enum {

@@ -18,8 +18,8 @@ static loop_stmt *plain_block(loop_kernel *k, const loop_stmt *s) {
     return out;
 }
 
-void schedule_plain(loop_kernel *k, const target_machine *m) {
-    (void)m;
+void schedule_plain(loop_kernel *k, const target_machine *m, int rank) {
+    (void)m, (void)rank;
     bool parallel = k->body && !k->body->next && k->body->kind == LOOP_STMT_FOR &&
                     k->body->loop == LOOP_INDEPENDENT;
     k->body = plain_block(k, k->body);

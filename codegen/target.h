@@ -5,6 +5,9 @@
 
 #include "codegen/program.h"
 
+/* How many candidates a schedule ranks at most. */
+enum { TARGET_RANKS = 8 };
+
 /* Facts that schedules and emitters go by. */
 typedef struct target_machine target_machine;
 struct target_machine {
@@ -20,7 +23,8 @@ struct target_machine {
     int64_t l1_bytes, l2_bytes;
     /* Rewrites a kernel's loops for the machine: every INDEPENDENT and REDUCE loop becomes one of
      * the kinds that emitters know. */
-    void (*schedule)(loop_kernel *k, const target_machine *m);
+    /* By the candidate of this rank in the cost model's order, the best one 0. */
+    void (*schedule)(loop_kernel *k, const target_machine *m, int rank);
 };
 
 /* The machine of a target name ("x86-64-v2", "-v3", "-v4", "native", "c", ...). False if there is
@@ -35,7 +39,7 @@ size_t target_levels(const char *name, target_machine *out);
 bool target_runs_here(const target_machine *m);
 
 /* The schedules of the table. Plain: serial loops, the outermost one parallel; also that of -O0. */
-void schedule_x86(loop_kernel *k, const target_machine *m);
-void schedule_plain(loop_kernel *k, const target_machine *m);
+void schedule_x86(loop_kernel *k, const target_machine *m, int rank);
+void schedule_plain(loop_kernel *k, const target_machine *m, int rank);
 
 #endif

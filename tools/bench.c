@@ -2,10 +2,10 @@
  * memory it takes. What is timed is the call that an application makes: NAME_run with bound inputs,
  * nothing skipped. */
 #include "tools/bench_report.h"
+#include "tools/tune.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char help[] =
     "usage: onnxcc bench MODEL [options]\n\n"
@@ -21,23 +21,18 @@ static const char help[] =
     "  --html FILE          the layers as a page: roofline, time bar, arena (implies --layers)\n"
     "  --dynamic            do not fix symbolic dimensions\n"
     "  --json               for machines\n"
+    "  --tune-cache FILE    records of `onnxcc compile --tune` to go by\n"
     "  --target, --dim, -O, --passes and the dump options: as in `onnxcc compile`\n\n"
     "example:\n"
     "  onnxcc bench resnet50.onnx --threads 2 --layers\n";
 
 typedef struct {
     tool_compile_options compile;
-    const char *folder, *via, *html;
+    const char *folder, *via, *html, *tune_cache;
     long threads;
     double seconds;
     bool layers, dynamic, json;
 } bench_options;
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static int compare_doubles(const void *x, const void *y) {
     double a = *(const double *)x, b = *(const double *)y;
@@ -53,44 +48,15 @@ static bool measure(driver *d, instance_call *call, const onnxcc_context *contex
                           onnxcc_status_name(status));
     instance_run(call, context);
     out->ns = ARENA_ARRAY(d->memory, double, MAX_SAMPLES);
-    double begin = now_ns(), at = begin;
+    double begin = layers_now_ns(), at = begin;
     while (out->count < MAX_SAMPLES && (at - begin < seconds * 1e9 || out->count < LEAST)) {
         instance_run(call, context);
-        double end = now_ns();
+        double end = layers_now_ns();
         out->ns[out->count++] = end - at;
         at = end;
     }
     qsort(out->ns, out->count, sizeof *out->ns, compare_doubles);
     return true;
-}
-
-static void record_layer(void *user, int step, uint64_t begin_ns, uint64_t end_ns) {
-    bench_layers *l = user;
-    if (step >= 0 && (size_t)step < l->count) l->run[step] += end_ns - begin_ns;
-}
-
-static void end_run(bench_layers *l) {
-    for (size_t i = 0; i < l->count; i++) {
-        l->total[i] += l->run[i];
-        if (l->runs == 0 || l->run[i] < l->least[i]) l->least[i] = l->run[i];
-        l->run[i] = 0;
-    }
-    l->runs++;
-}
-
-static bench_layers measure_layers(driver *d, instance_call *call, onnxcc_context context,
-                                   double seconds) {
-    bench_layers l = {.count = d->program->profile_count};
-    uint64_t **lists[] = {&l.run, &l.total, &l.least};
-    for (size_t i = 0; i < 3; i++) *lists[i] = ARENA_ARRAY(d->memory, uint64_t, l.count + 1);
-    context.profile = record_layer;
-    context.profile_user = &l;
-    double begin = now_ns();
-    do {
-        instance_run(call, &context);
-        end_run(&l);
-    } while (now_ns() - begin < seconds * 1e9 || l.runs < 3);
-    return l;
 }
 
 static bool write_report(const bench_result *r, const bench_options *o, diag *d) {
@@ -125,10 +91,10 @@ static bool bench(driver *d, const char *path, const bench_options *o) {
     onnxcc_context context = {.arena_bytes = call.arena_bytes};
     tool_threads *pool = tool_threads_start(d->memory, o->threads, &context);
     bench_samples samples = {0};
-    bench_layers layers = {0};
+    layer_times layers = {0};
     peak_rates peak;
     bool ok = measure(d, &call, &context, o->seconds, &samples);
-    if (ok && o->layers) layers = measure_layers(d, &call, context, o->seconds);
+    if (ok && o->layers) layers = layers_measure(d, &call, context, o->seconds);
     tool_threads_stop(pool);
     bool peaked = ok && o->layers && d->machine.cpu;
     if (peaked) ok = peak_measure(&d->machine, d->memory, &d->diag, &peak);
@@ -147,12 +113,16 @@ static int run(int argc, char **argv) {
     bench_options o = {.via = "jit"};
     const char *threads = "1", *seconds = "1";
     tool_list rest = {.count = 0};
-    tool_option options[24] = {
-        {"--test-data", &o.folder, NULL, NULL}, {"--threads", &threads, NULL, NULL},
-        {"--seconds", &seconds, NULL, NULL},    {"--via", &o.via, NULL, NULL},
-        {"--layers", NULL, NULL, &o.layers},    {"--dynamic", NULL, NULL, &o.dynamic},
-        {"--json", NULL, NULL, &o.json},        {"--html", &o.html, NULL, NULL}};
-    size_t count = 8 + tool_compile_table(&o.compile, options + 8);
+    tool_option options[25] = {{"--test-data", &o.folder, NULL, NULL},
+                               {"--threads", &threads, NULL, NULL},
+                               {"--seconds", &seconds, NULL, NULL},
+                               {"--via", &o.via, NULL, NULL},
+                               {"--layers", NULL, NULL, &o.layers},
+                               {"--dynamic", NULL, NULL, &o.dynamic},
+                               {"--json", NULL, NULL, &o.json},
+                               {"--html", &o.html, NULL, NULL},
+                               {"--tune-cache", &o.tune_cache, NULL, NULL}};
+    size_t count = 9 + tool_compile_table(&o.compile, options + 9);
     int status = tool_parse(&tool_bench, argc, argv, options, count, &rest);
     if (status) return status < 0 ? EXIT_DONE : status;
     if (rest.count != 1) return tool_usage(&tool_bench, "one model is needed");
@@ -163,11 +133,15 @@ static int run(int argc, char **argv) {
     if ((status = tool_compile_finish(&tool_bench, &o.compile))) return status;
     o.seconds = strtod(seconds, NULL);
     o.layers |= o.html != NULL;
+    tuning records;
+    if (!tune_open(&records, o.tune_cache)) return EXIT_INPUT;
+    if (o.tune_cache) o.compile.driver.tuning = &records;
     driver d = {0};
     driver_begin(&d);
     bool ok = bench(&d, rest.items[0], &o);
     tool_print_diagnostics(&d.diag);
     driver_close(&d);
+    tune_close(&records);
     return ok ? EXIT_DONE : EXIT_INPUT;
 }
 

@@ -4,6 +4,7 @@
 #define ONNXCC_TOOLS_BENCH_REPORT_H
 
 #include "codegen/peak.h"
+#include "tools/layers.h"
 #include "tools/tool.h"
 
 #include <jansson.h>
@@ -14,19 +15,12 @@ typedef struct {
     size_t count;
 } bench_samples;
 
-/* Per profiled step, in nanoseconds: the time of the run at hand, of all runs, and of that run
- * which took the least there. */
-typedef struct {
-    uint64_t *run, *total, *least;
-    size_t count, runs;
-} bench_layers;
-
 typedef struct {
     const driver *driver;
     const instance_call *call;
     const bench_samples *samples;
-    const bench_layers *layers; /* count 0: none were measured */
-    const peak_rates *peak;     /* NULL: not measured */
+    const layer_times *layers; /* count 0: none were measured */
+    const peak_rates *peak;    /* NULL: not measured */
     long threads;
 } bench_result;
 

@@ -59,7 +59,8 @@ int tool_parse(const tool *t, int argc, char **argv, const tool_option *options,
         const tool_option *o = find_option(options, count, word, &value);
         if (!o) return tool_usage(t, "there is no option %s", word);
         if (o->flag) {
-            if (value) return tool_usage(t, "%s takes no value", o->name);
+            if (value && !o->value) return tool_usage(t, "%s takes no value", o->name);
+            if (value) *o->value = value;
             *o->flag = true;
             continue;
         }

@@ -1,7 +1,7 @@
 /* test.c: `onnxcc test`: ONNX test folders (model.onnx, test_data_set_N/input_K.pb and output_K.pb)
  * compiled, run and compared. A folder passes if all of its data sets do. */
 #include "tools/compare.h"
-#include "tools/tool.h"
+#include "tools/tune.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,7 @@ static const char help[] =
     "element,\n"
     "                       at least 2^-22 (what is given is taken as it is: 1e-7 for operators)\n"
     "  --threads N          default 1\n"
+    "  --tune-cache FILE    records of `onnxcc compile --tune` to go by\n"
     "  --quiet              print failures and totals only\n"
     "  --target, --dim, -O, --passes and the dump options: as in `onnxcc compile`\n\n"
     "example:\n"
@@ -32,7 +33,7 @@ static const char help[] =
 
 typedef struct {
     tool_compile_options compile;
-    const char *via;
+    const char *via, *tune_cache;
     double rtol, atol;
     long threads;
     bool pin, open, quiet;
@@ -135,8 +136,8 @@ static int run(int argc, char **argv) {
         {"--via", &o.via, NULL, NULL},       {"--pin", NULL, NULL, &o.pin},
         {"--rtol", &rtol, NULL, NULL},       {"--atol", &atol, NULL, NULL},
         {"--threads", &threads, NULL, NULL}, {"--quiet", NULL, NULL, &o.quiet},
-        {"--open", NULL, NULL, &o.open}};
-    size_t count = 7 + tool_compile_table(&o.compile, options + 7);
+        {"--open", NULL, NULL, &o.open},     {"--tune-cache", &o.tune_cache, NULL, NULL}};
+    size_t count = 8 + tool_compile_table(&o.compile, options + 8);
     int status = tool_parse(&tool_test, argc, argv, options, count, &folders);
     if (status) return status < 0 ? EXIT_DONE : status;
     if (!folders.count) return tool_usage(&tool_test, "a test folder is needed");
@@ -149,6 +150,9 @@ static int run(int argc, char **argv) {
     o.rtol = strtod(rtol, NULL);
     o.atol = strtod(atol, NULL);
     if (!runs_here(&o)) return skip_all(&folders, o.compile.driver.target);
+    tuning records;
+    if (!tune_open(&records, o.tune_cache)) return EXIT_INPUT;
+    if (o.tune_cache) o.compile.driver.tuning = &records;
     int passed = 0, failed = 0;
     for (size_t i = 0; i < folders.count; i++) {
         driver d = {0};
@@ -165,6 +169,7 @@ static int run(int argc, char **argv) {
         driver_close(&d);
         ok ? passed++ : failed++;
     }
+    tune_close(&records);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed ? EXIT_INPUT : EXIT_DONE;
 }

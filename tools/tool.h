@@ -19,10 +19,10 @@ typedef struct {
 extern const tool tool_compile, tool_run, tool_test, tool_bench, tool_opt, tool_check, tool_inspect;
 
 /* One option of a subcommand: "--name VALUE" or "--name=VALUE" sets *value (the last one wins); a
- * list collects every one; a flag takes none. */
+ * list collects every one; a flag takes none, or with a value as well, one behind "=". */
 typedef struct {
-    const char *name;   /* with its dashes; "-O" takes its value without a space */
-    const char **value; /* one of the three */
+    const char *name; /* with its dashes; "-O" takes its value without a space */
+    const char **value;
     struct tool_list *list;
     bool *flag;
 } tool_option;

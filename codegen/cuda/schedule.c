@@ -58,8 +58,8 @@ static bool free_of_nest(const loop_kernel *k, const loop_nest *n) {
     return true;
 }
 
-void schedule_cuda(loop_kernel *k, const target_machine *m) {
-    (void)m;
+void schedule_cuda(loop_kernel *k, const target_machine *m, int rank) {
+    (void)m, (void)rank;
     const loop_stmt *root = k->body;
     bool nest_alone =
         root && !root->next && root->kind == LOOP_STMT_FOR && root->loop == LOOP_INDEPENDENT;

@@ -9,6 +9,6 @@ extern const text_dialect text_dialect_hls;
 
 /* Innermost loops become pipelines; short constant ones inside of others are replicated into
  * hardware. */
-void schedule_hls(loop_kernel *k, const target_machine *m);
+void schedule_hls(loop_kernel *k, const target_machine *m, int rank);
 
 #endif

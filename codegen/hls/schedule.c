@@ -35,8 +35,8 @@ static void schedule_block(loop_kernel *k, loop_stmt *s, bool outermost) {
     }
 }
 
-void schedule_hls(loop_kernel *k, const target_machine *m) {
-    (void)m;
+void schedule_hls(loop_kernel *k, const target_machine *m, int rank) {
+    (void)m, (void)rank;
     k->body = loop_copy(k, k->body, NULL, false);
     schedule_block(k, k->body, true);
 }

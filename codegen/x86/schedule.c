@@ -12,6 +12,7 @@
 typedef struct {
     loop_kernel *k;
     const target_machine *m;
+    int rank;      /* even: of the register tile, twice; odd: and axes keep their order */
     bool parallel; /* the nest at hand is the whole kernel: its outermost loop may be split over
                       threads */
 } scheduler;
@@ -354,14 +355,14 @@ static void choose_reduction_tile(cut_nest *c) {
     describe_loads(c, &t, c->body);
     /* Unrolled, a window keeps what it loads from tap to tap: as many registers again, or more. */
     if (is_window(&t)) t.budget = t.registers / 4;
-    tile_choose(&t);
+    tile_choose(&t, c->s->rank / 2);
     memcpy(c->axes, t.axes, sizeof c->axes);
     c->loads = t.loads;
     c->unroll = 256 / tile_vectors(c);
     if (c->unroll > MAX_UNROLL) c->unroll = MAX_UNROLL;
     /* A tile that fills the registers has none left for what unrolled steps would share. */
     if (2 * tile_vectors(c) > t.registers) c->unroll = 1;
-    order_axes(c, &t);
+    if (c->s->rank % 2 == 0) order_axes(c, &t);
 }
 
 /* Pointwise work: a few vectors at a time hide the latency of long formulas. */
@@ -590,8 +591,8 @@ static loop_stmt *schedule_block(scheduler *s, const loop_stmt *b) {
     return out;
 }
 
-void schedule_x86(loop_kernel *k, const target_machine *m) {
-    scheduler s = {.k = k, .m = m};
+void schedule_x86(loop_kernel *k, const target_machine *m, int rank) {
+    scheduler s = {.k = k, .m = m, .rank = rank};
     k->body = sort_reductions(&s, k->body);
     s.parallel = k->body && !k->body->next && k->body->kind == LOOP_STMT_FOR &&
                  k->body->loop == LOOP_INDEPENDENT;

@@ -96,30 +96,58 @@ static double tiling_cost(const tile_search *t, int64_t *size, int axis, double 
     return cost;
 }
 
-static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t used, double *best,
-                        int64_t *best_size, int cut) {
+/* The best tiles so far, in ascending order of cost, each with another number of vectors side by
+ * side: tiles that differ in other sizes alone are as good as the same. Of equal ones the first
+ * found leads. */
+typedef struct {
+    double cost[TARGET_RANKS];
+    int64_t size[TARGET_RANKS][MAX_CUT];
+    int count, most;
+} tile_ranking;
+
+static int64_t vectors_beside(const tile_search *t, const int64_t *size) {
+    for (int j = 0; j < t->count; j++)
+        if (t->axes[j].vector_outer) return size[j];
+    return 1;
+}
+
+static void move_tiles(tile_ranking *r, int to, int from, int count) {
+    memmove(&r->cost[to], &r->cost[from], (size_t)count * sizeof *r->cost);
+    memmove(&r->size[to], &r->size[from], (size_t)count * sizeof *r->size);
+}
+
+static void rank_tile(const tile_search *t, tile_ranking *r, const int64_t *size, double cost) {
+    int at = 0, same = 0;
+    while (at < r->count && cost >= r->cost[at] * 0.999) at++;
+    while (same < r->count && vectors_beside(t, r->size[same]) != vectors_beside(t, size)) same++;
+    if (at == r->most || same < at) return;
+    if (same == r->count && r->count < r->most) r->count++;
+    if (same == r->count) same--;
+    move_tiles(r, at + 1, at, same - at);
+    r->cost[at] = cost;
+    memcpy(r->size[at], size, (size_t)t->count * sizeof *size);
+}
+
+static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t used,
+                        tile_ranking *ranking, int cut) {
     if (axis == t->count) {
-        if (!fits_registers(t, size)) return;
-        double cost = tiling_cost(t, size, 0, 1);
-        if (cost < *best * 0.999) {
-            *best = cost;
-            memcpy(best_size, size, (size_t)t->count * sizeof *size);
-        }
+        if (fits_registers(t, size)) rank_tile(t, ranking, size, tiling_cost(t, size, 0, 1));
         return;
     }
     int64_t most = t->axes[axis].constant > 0 ? t->axes[axis].constant : t->budget;
     for (int64_t n = 1; n <= most && used * n <= t->budget; n++) {
         if (n > 1 && cut == MAX_CUT_AXES) break;
         size[axis] = n;
-        search_axis(t, axis + 1, size, used * n, best, best_size, cut + (n > 1));
+        search_axis(t, axis + 1, size, used * n, ranking, cut + (n > 1));
     }
     size[axis] = 1;
 }
 
-void tile_choose(tile_search *t) {
-    int64_t size[MAX_CUT], best_size[MAX_CUT];
-    double best = 1e300;
-    for (int j = 0; j < t->count; j++) size[j] = best_size[j] = 1;
-    search_axis(t, 0, size, 1, &best, best_size, 0);
-    for (int j = 0; j < t->count; j++) t->axes[j].tile = best_size[j];
+void tile_choose(tile_search *t, int rank) {
+    tile_ranking ranking = {.most = rank < TARGET_RANKS ? rank + 1 : TARGET_RANKS};
+    int64_t size[MAX_CUT];
+    for (int j = 0; j < t->count; j++) size[j] = 1;
+    search_axis(t, 0, size, 1, &ranking, 0);
+    const int64_t *chosen = ranking.size[rank < ranking.count ? rank : 0];
+    for (int j = 0; j < t->count; j++) t->axes[j].tile = ranking.count ? chosen[j] : 1;
 }

@@ -4,6 +4,7 @@
 #ifndef ONNXCC_CODEGEN_X86_TILE_H
 #define ONNXCC_CODEGEN_X86_TILE_H
 
+#include "codegen/target.h"
 #include "codegen/transform.h"
 
 /* An axis of a nest as the schedule cuts it. A constant extent is cut evenly: `large` tiles of size
@@ -43,8 +44,10 @@ static inline int64_t tile_ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-/* Sets the tile of every axis of the search. */
-void tile_choose(tile_search *t);
+/* Sets the tile of every axis of the search: the best one by the cost model; for a rank above 0 the
+ * best with another number of vectors, and so on, or the best of all where there are not so many.
+ */
+void tile_choose(tile_search *t, int rank);
 /* Puts the sides from `first` on into the order that keeps the fewest operands in registers;
  * returns how many those are. */
 int64_t tile_order_sides(tile_side *sides, int first, int count, int loads);

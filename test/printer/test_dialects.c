@@ -202,7 +202,7 @@ static void compare(const fixture *f, int i,
 
 typedef struct {
     const text_dialect *dialect;
-    void (*schedule)(loop_kernel *k, const target_machine *m);
+    void (*schedule)(loop_kernel *k, const target_machine *m, int rank);
     const char *file, *support; /* SUPPORT goes in front of the file when it is run on the host */
 } language;
 
@@ -286,7 +286,7 @@ static void print_samples(const language *l, const char *folder) {
     size_t symbol_counts[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) {
         loop_kernel *k = f.kernels[i];
-        l->schedule(k, NULL);
+        l->schedule(k, NULL, 0);
         CHECK(loop_verify(k, &f.d, "schedule"));
         loop_decompose(k);
         CHECK(loop_verify(k, &f.d, "decompose"));

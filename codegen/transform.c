@@ -53,6 +53,17 @@ static void walk_block(access_walk *w, const loop_stmt *s, int depth) {
     }
 }
 
+loop_expr transform_unclamped(loop_kernel *k, loop_expr flat, loop_var v) {
+    loop_node n = *loop_get(k, flat);
+    if (n.arg_count != 2 || !loop_uses_var(k, flat, v)) return flat;
+    bool first = loop_uses_var(k, n.args[0], v), second = loop_uses_var(k, n.args[1], v);
+    if ((n.op == LOOP_MIN || n.op == LOOP_MAX) && first != second)
+        return transform_unclamped(k, n.args[first ? 0 : 1], v);
+    if (n.op != LOOP_ADD && n.op != LOOP_MUL && n.op != LOOP_SUB) return flat;
+    loop_expr a = transform_unclamped(k, n.args[0], v), b = transform_unclamped(k, n.args[1], v);
+    return loop_make(k, n.op, a, b, 0);
+}
+
 loop_access *transform_accesses(loop_kernel *k, const loop_stmt *body, size_t *count) {
     access_walk w = {.k = k, .seen_count = k->nodes.count};
     w.seen = ARENA_ARRAY(k->memory, bool, w.seen_count);

@@ -66,6 +66,10 @@ typedef struct {
     int depth; /* loops around it, within the body */
 } loop_access;
 
+/* A position without the bounds, free of v, that clamp what moves with v: where it is read under a
+ * condition that makes them idle, as padding is, it is the position. */
+loop_expr transform_unclamped(loop_kernel *k, loop_expr flat, loop_var v);
+
 /* All accesses of a block, in the kernel's arena; scalars in registers are left out. */
 loop_access *transform_accesses(loop_kernel *k, const loop_stmt *body, size_t *count);
 

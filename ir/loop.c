@@ -453,6 +453,10 @@ loop_expr loop_greater(loop_kernel *k, loop_expr a, loop_expr b) {
     return loop_select(k, loop_make(k, LOOP_LT, a, b, 0), b, a);
 }
 
+loop_expr loop_lesser(loop_kernel *k, loop_expr a, loop_expr b) {
+    return loop_select(k, loop_make(k, LOOP_LT, b, a, 0), b, a);
+}
+
 /* ---- statements ---- */
 
 static loop_stmt *new_stmt(loop_kernel *k, loop_stmt s) {

@@ -255,6 +255,15 @@ dtype loop_type(const loop_kernel *k, loop_expr e);
 bool loop_is_int(const loop_kernel *k, loop_expr e, int64_t *value); /* an integer constant */
 /* Inclusive range of an integer expression, from constants, extents and symbol bounds. */
 void loop_range(const loop_kernel *k, loop_expr e, int64_t *low, int64_t *high);
+/* What is known of a float: inclusive range of what is no NaN, whether it may be a NaN or minus
+ * zero, whether it has no fraction. */
+typedef struct {
+    double low, high;
+    bool nan, whole, minus_zero;
+} loop_real;
+loop_real loop_real_of(const loop_kernel *k, loop_expr e);
+/* Whether a float is always a number within the range of t, an integer type of up to 24 bits. */
+bool loop_fits(const loop_kernel *k, loop_expr e, dtype t);
 bool loop_uses_var(const loop_kernel *k, loop_expr e, loop_var v);
 /* Writes e as coefficient * v + rest, if it is linear in v with a constant coefficient and a rest
  * that is free of v. */
@@ -289,8 +298,10 @@ loop_stmt *loop_if(loop_kernel *k, loop_expr condition, loop_stmt *then, loop_st
 loop_stmt *loop_check(loop_kernel *k, loop_expr condition, int code);
 /* Two blocks, one behind the other; either may be NULL. */
 loop_stmt *loop_join(loop_stmt *first, loop_stmt *second);
-/* The greater of a and b; a where one of them is NaN: one instruction where LOOP_MAX is three. */
+/* The greater, the lesser of a and b; a where one of them is NaN: one instruction where LOOP_MAX is
+ * three. */
 loop_expr loop_greater(loop_kernel *k, loop_expr a, loop_expr b);
+loop_expr loop_lesser(loop_kernel *k, loop_expr a, loop_expr b);
 /* A deep copy with variables replaced; loops inside get fresh variables if `rename`. */
 loop_stmt *loop_copy(loop_kernel *k, const loop_stmt *s, const loop_expr *with, bool rename);
 

@@ -457,6 +457,22 @@ static bool is_wider(dtype wide, dtype narrow) {
     return wide_signed && dtype_bits(wide) > dtype_bits(narrow);
 }
 
+/* A float that became an integer of type t, and a float again: itself, but plus zero for minus
+ * zero; 0 if more than that is lost. */
+static loop_expr kept(loop_kernel *k, loop_expr real, dtype t) {
+    dtype f = loop_type(k, real);
+    if (!dtype_is_float(f) || !loop_fits(k, real, t)) return 0;
+    loop_real r = loop_real_of(k, real);
+    if (!r.whole) return 0;
+    return r.minus_zero ? loop_make(k, LOOP_ADD, real, loop_const(k, f, 0), 0) : real;
+}
+
+/* Zero of either sign, which matters to no integer. */
+static bool is_zero(const loop_kernel *k, loop_expr e) {
+    const loop_node *n = loop_get(k, e);
+    return n->op == LOOP_CONST && dtype_is_float(n->type) && n->f == 0;
+}
+
 loop_expr loop_cast(loop_kernel *k, dtype t, loop_expr a) {
     dtype from = loop_type(k, a);
     if (t == from) return a;
@@ -465,7 +481,11 @@ loop_expr loop_cast(loop_kernel *k, dtype t, loop_expr a) {
         /* What was widened without loss may be converted from where it came. */
         loop_expr inner = arg(k, a, 0);
         if (is_wider(from, loop_type(k, inner))) return loop_cast(k, t, inner);
+        loop_expr same = t == loop_type(k, inner) ? kept(k, inner, from) : 0;
+        if (same) return same;
     }
+    if (dtype_is_integer(t) && has_op(k, a, LOOP_ADD) && is_zero(k, arg(k, a, 1)))
+        return loop_cast(k, t, arg(k, a, 0));
     if (t == DTYPE_BOOL) {
         loop_expr zero = dtype_is_float(from) ? loop_const(k, from, 0) : loop_const_int(k, from, 0);
         return loop_make(k, LOOP_NE, a, zero, 0);

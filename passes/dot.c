@@ -1,14 +1,16 @@
 /* dot.c: products and convolutions of bytes, and those of floats that DequantizeLinear makes of
- * them, become sums of four products a step (DotLinear, DotConv), where blocks of vectors are
- * wanted. Weights are packed once; zero points are taken off by way of sums that do not depend on
- * the other operand: with data x and weights w, sum (x - a)(w - b) is sum xw, less a * sum w, less
- * b * sum (x - a). What is not covered (groups, one zero point a row) stays as it is. */
+ * them, become sums of four products a step (DotLinear, DotMatMul, DotConv), or of one where every
+ * channel is apart (DotDepthwise), where blocks of vectors are wanted. Weights are packed once;
+ * zero points are taken off by way of sums that do not depend on the other operand: with data x and
+ * weights w, sum (x - a)(w - b) is sum xw, less a * sum w, less b * sum (x - a). What is not
+ * covered (groups, one zero point a row) stays as it is.
+ */
 #include "ir/ops/kit.h"
 #include "passes/rewrite.h"
 
 #include <string.h>
 
-enum { WORD = 4, FEWEST_COLUMNS = 4, SIGN = 128 };
+enum { WORD = 4, FEWEST_COLUMNS = 4, SIGN = 128, FEW_CHANNELS = 8 };
 
 /* One sum: data x, weights w, the zero points of both (0: none), a bias of i32 (0: none). */
 typedef struct {
@@ -85,24 +87,30 @@ static value_id weight_zero(const product *p) {
     return moved_zero(p, p->w_zero, graph_type(p->g, p->w)->dtype == DTYPE_U8 ? -SIGN : 0);
 }
 
-/* The bytes of the weights as signed numbers, in words along axis 1. */
-static value_id weight_words(const product *p, value_id w) {
-    attr axis = attr_int("axis", 1);
+/* The bytes of the weights as signed numbers, in words along an axis. */
+static value_id weight_words(const product *p, value_id w, int along) {
+    attr axis = attr_int("axis", along);
     if (graph_type(p->g, w)->dtype == DTYPE_U8)
         w = build2(p, "BitwiseXor", w, scalar(p->g, DTYPE_U8, SIGN));
     return internal(p, "DotWords", 1, &w, 1, &axis);
 }
 
-/* The bias less what the data's zero point adds: zero * (the sum of each row of weights). */
+/* What the data's zero point adds to a product: zero * (the sum of the weights along some axes). */
+static value_id zero_share(const product *p, value_id w, const int64_t *axes, int count, bool keep,
+                           value_id zero) {
+    value_id v = kit_build_cast(p->g, p->n, w, DTYPE_I32);
+    if (graph_type(p->g, w)->dtype == DTYPE_U8)
+        v = build2(p, "Sub", v, scalar(p->g, DTYPE_I32, SIGN));
+    return build2(p, "Mul", summed(p, v, axes, count, keep), zero);
+}
+
+/* The bias less what the data's zero point adds. */
 static value_id corrected_bias(const product *p, value_id w, value_id zero) {
     if (!zero) return p->bias;
     int64_t axes[TENSOR_MAX_RANK];
     int rank = graph_type(p->g, w)->rank;
-    bool is_signed = graph_type(p->g, w)->dtype == DTYPE_I8;
     for (int i = 1; i < rank; i++) axes[i - 1] = i;
-    value_id v = kit_build_cast(p->g, p->n, w, DTYPE_I32);
-    if (!is_signed) v = build2(p, "Sub", v, scalar(p->g, DTYPE_I32, SIGN));
-    value_id extra = build2(p, "Mul", summed(p, v, axes, rank - 1, false), zero);
+    value_id extra = zero_share(p, w, axes, rank - 1, false, zero);
     return p->bias ? build2(p, "Sub", p->bias, extra) : kit_build1(p->g, p->n, "Neg", extra);
 }
 
@@ -158,13 +166,40 @@ static value_id in_blocks(const product *p, value_id v) {
     return out;
 }
 
+/* Both operands are data: matrices of one count each, by one zero point each. */
+static bool can_multiply_data(const product *p) {
+    const graph *g = p->g;
+    const type *x = graph_type(g, p->x), *w = graph_type(g, p->w);
+    int rank = x->rank;
+    if (!is_byte(g, p->x) || !is_byte(g, p->w) || rank < 2 || w->rank != rank) return false;
+    for (int i = 0; i + 2 < rank; i++)
+        if (x->dims[i] != w->dims[i]) return false;
+    int64_t k = constant_dim(g, p->x, rank - 1), n = constant_dim(g, p->w, rank - 1);
+    return k > 0 && k == constant_dim(g, p->w, rank - 2) && n >= FEWEST_COLUMNS &&
+           (!p->x_zero || is_single(g, p->x_zero)) && (!p->w_zero || is_single(g, p->w_zero));
+}
+
+/* x [..., M, K] times w [..., K, N], as i32; 0 if it is not covered. */
+static value_id multiplied_data(const product *p) {
+    if (!can_multiply_data(p)) return 0;
+    int last = graph_type(p->g, p->x)->rank - 1;
+    int64_t k = constant_dim(p->g, p->x, last), along[] = {last - 1, last};
+    value_id inputs[] = {whole_words(p, k), weight_words(p, p->w, last - 1)};
+    value_id y = internal(p, "DotMatMul", 2, inputs, 0, NULL);
+    value_id zero = data_zero(p), w_zero = weight_zero(p);
+    if (y && zero) y = build2(p, "Sub", y, zero_share(p, p->w, &along[0], 1, true, zero));
+    if (!y || !w_zero) return y;
+    value_id sums = summed(p, kit_build_cast(p->g, p->n, p->x, DTYPE_I32), &along[1], 1, true);
+    return less_sums(p, y, last, w_zero, centred_sums(p, sums, k));
+}
+
 /* x [..., K] times w [K, N], as i32; 0 if it is not covered. */
 static value_id multiplied(const product *p) {
     static const int64_t swap[] = {1, 0};
-    if (!can_multiply(p)) return 0;
+    if (!can_multiply(p)) return multiplied_data(p);
     int64_t k = constant_dim(p->g, p->w, 0), last = graph_type(p->g, p->x)->rank - 1;
     value_id w = kit_build_transpose(p->g, p->n, p->w, swap, 2), zero = weight_zero(p);
-    value_id inputs[] = {whole_words(p, k), in_blocks(p, weight_words(p, w)),
+    value_id inputs[] = {whole_words(p, k), in_blocks(p, weight_words(p, w, 1)),
                          corrected_bias(p, w, data_zero(p))};
     value_id y = internal(p, "DotLinear", inputs[2] ? 3 : 2, inputs, 0, NULL);
     if (!y || !zero) return y;
@@ -180,11 +215,13 @@ static bool can_convolve(const product *p) {
     const node *nd = graph_node(g, p->n);
     const char *mode = node_attr_string(nd, "auto_pad", "NOTSET");
     if (!is_byte(g, p->x) || !is_byte(g, p->w) || x->rank < 3 || x->rank != w->rank) return false;
-    if (node_attr_int(nd, "group", 1) != 1 || strncmp(mode, "SAME", 4) == 0) return false;
+    if (strncmp(mode, "SAME", 4) == 0) return false;
     for (int i = 0; i < w->rank; i++)
         if (constant_dim(g, p->w, i) <= 0) return false;
-    int64_t m = constant_dim(g, p->w, 0);
-    return m >= FEWEST_COLUMNS && constant_dim(g, p->x, 1) == constant_dim(g, p->w, 1) &&
+    int64_t m = constant_dim(g, p->w, 0), c = constant_dim(g, p->x, 1);
+    int64_t groups = node_attr_int(nd, "group", 1);
+    if (groups != 1 && (groups != c || m != c)) return false;
+    return m >= FEWEST_COLUMNS && c == constant_dim(g, p->w, 1) * groups &&
            (!p->x_zero || is_single(g, p->x_zero)) && is_weight_zero(g, p->w_zero, m);
 }
 
@@ -207,6 +244,15 @@ static value_id padded(const product *p) {
                               : scalar(p->g, graph_type(p->g, p->x)->dtype, 0);
     value_id inputs[] = {p->x, kit_ints(p->g, all, 2 * rank), zero};
     return kit_build(p->g, p->n, "Pad", 3, inputs, 0, NULL);
+}
+
+/* Few channels as words of unsigned bytes, which would leave a block nearly empty. */
+static value_id few_as_words(const product *p, value_id x) {
+    attr axis = attr_int("axis", 1);
+    if (!x || constant_dim(p->g, x, 1) > FEW_CHANNELS) return x;
+    value_id words = internal(p, "DotWords", 1, &x, 1, &axis);
+    if (!words || graph_type(p->g, x)->dtype == DTYPE_U8) return words;
+    return build2(p, "BitwiseXor", words, scalar(p->g, DTYPE_U32, 0x80808080));
 }
 
 /* The sum of each window of x, less its zero point, over all channels. */
@@ -235,6 +281,22 @@ static value_id window_sums(const product *p, value_id x, uint32_t attr_count, c
     return kit_build(p->g, p->n, "Conv", 2, inputs, attr_count, attrs);
 }
 
+/* The convolution of padded x, each channel by weights of its own, less their zero points. */
+static value_id convolved_apart(const product *p, value_id x, uint32_t attr_count,
+                                const attr *attrs) {
+    int64_t axes[TENSOR_MAX_RANK];
+    int rank = graph_type(p->g, p->w)->rank;
+    for (int i = 1; i < rank; i++) axes[i - 1] = i;
+    value_id w = kit_build_centred(p->g, p->n, p->w, p->w_zero, rank, 0), bias = p->bias;
+    value_id zero = moved_zero(p, p->x_zero, 0);
+    if (zero) {
+        value_id share = build2(p, "Mul", summed(p, w, axes, rank - 1, false), zero);
+        bias = bias ? build2(p, "Sub", bias, share) : kit_build1(p->g, p->n, "Neg", share);
+    }
+    value_id inputs[] = {x, kit_build_cast(p->g, p->n, w, DTYPE_I16), bias};
+    return internal(p, "DotDepthwise", bias ? 3 : 2, inputs, attr_count, attrs);
+}
+
 /* The convolution of x by w, as i32; 0 if it is not covered. */
 static value_id convolved(const product *p) {
     static const char *const kept[] = {"strides", "dilations", "kernel_shape"};
@@ -244,8 +306,11 @@ static value_id convolved(const product *p) {
     if (!can_convolve(p)) return 0;
     for (size_t i = 0; i < 3; i++)
         if (node_attr(&nd, kept[i])) attrs[count++] = *node_attr(&nd, kept[i]);
-    value_id x = padded(p), zero = weight_zero(p);
-    value_id inputs[] = {x, weight_words(p, p->w), corrected_bias(p, p->w, data_zero(p))};
+    value_id x = padded(p);
+    if (node_attr_int(&nd, "group", 1) > 1) return convolved_apart(p, x, count, attrs);
+    value_id zero = weight_zero(p);
+    value_id inputs[] = {few_as_words(p, x), weight_words(p, p->w, 1),
+                         corrected_bias(p, p->w, data_zero(p))};
     value_id y = internal(p, "DotConv", inputs[2] ? 3 : 2, inputs, count, attrs);
     if (!y || !zero) return y;
     return less_sums(p, y, 1, zero, window_sums(p, x, count, attrs));
@@ -333,9 +398,11 @@ static bool read_quantised(product *p, bool conv, node_id *data, node_id *weight
     *data = dequantised(g, nd.inputs[0], &axis);
     *weights = dequantised(g, w, &axis);
     if (!*data || !*weights || !is_single(g, graph_input(g, *data, 1))) return false;
-    if (graph_type(g, w)->rank < 2 || (!conv && graph_type(g, w)->rank != 2)) return false;
+    bool single = is_single(g, graph_input(g, *weights, 1));
+    if (graph_type(g, w)->rank < 2 || (!conv && !single && graph_type(g, w)->rank != 2))
+        return false;
     if (turned) columns = 0;
-    if (!is_single(g, graph_input(g, *weights, 1)) && axis != columns) return false;
+    if (!single && axis != columns) return false;
     p->x = graph_input(g, *data, 0);
     p->x_zero = graph_input(g, *data, 2);
     p->w = graph_input(g, *weights, 0);
@@ -354,7 +421,9 @@ static long convert_float(graph *g, node_id n, const pass_options *options) {
     if (gemm && (node_attr_float(&nd, "alpha", 1) != 1 || node_attr_float(&nd, "beta", 1) != 1 ||
                  node_attr_int(&nd, "transA", 0)))
         return 0;
-    if (!read_quantised(&p, conv, &data, &weights)) return 0;
+    /* Each channel apart is faster in floats, which multiply and add at once. */
+    if ((conv && node_attr_int(&nd, "group", 1) > 1) || !read_quantised(&p, conv, &data, &weights))
+        return 0;
     value_id sum = conv ? convolved(&p) : multiplied(&p);
     if (!sum) return g->diag->error_count ? -1 : 0;
     int rank = graph_type(g, sum)->rank, axis = conv ? 1 : rank - 1;

@@ -31,6 +31,7 @@ typedef struct {
     node_id *next;      /* the next member of a node's group */
     bool *visited;      /* groups, while looking for cycles */
     uint8_t *reach;     /* nodes, while looking for what an anchor reaches: one of REACH_* */
+    bool readers_widen; /* narrow elements are stored, and made wide where they are read */
 } fuser;
 
 static bool is_pointwise(const node *n) {
@@ -171,11 +172,38 @@ static bool computes_elements(const fuser *f, node_id anchor) {
            !graph_type(f->g, graph_output(f->g, anchor, 0))->layout;
 }
 
+/* Whether a pointwise node makes wide elements of narrow ones: DequantizeLinear, a Cast of masks.
+ * Its readers make them as well, and fewer bytes go through memory. */
+static bool widens(const graph *g, node_id n) {
+    const node *nd = graph_node(g, n);
+    if (!is_pointwise(nd) || nd->output_count != 1) return false;
+    const type *made = graph_type(g, nd->outputs[0]);
+    for (uint32_t i = 0; i < nd->input_count; i++) {
+        const type *from = nd->inputs[i] ? graph_type(g, nd->inputs[i]) : NULL;
+        if (from && same_domain(from, made) && dtype_bytes(from->dtype) >= dtype_bytes(made->dtype))
+            return false;
+    }
+    return true;
+}
+
+/* Whether all members of a group are pointwise, over the dimensions of node n. */
+static bool is_uniform(const fuser *f, uint32_t group, node_id n) {
+    const type *t = graph_type(f->g, graph_node(f->g, n)->outputs[0]);
+    for (node_id m = f->info[group].first; m; m = f->next[m]) {
+        const node *nd = graph_node(f->g, m);
+        if (!is_pointwise(nd) || nd->output_count != 1) return false;
+        const type *own = graph_type(f->g, nd->outputs[0]);
+        if (!same_domain(t, own) || !same_layout(t, own)) return false;
+    }
+    return true;
+}
+
 /* A pointwise node joins the group of an operand of its own dimensions. */
 static bool joins_as_epilogue(fuser *f, node_id n, uint32_t producer_group, value_id operand) {
     const node *nd = graph_node(f->g, n);
     const group_info *p = &f->info[producer_group];
     if (!is_pointwise(nd) || nd->output_count != 1) return false;
+    if (f->readers_widen ? widens(f->g, n) : !is_uniform(f, f->group_of[n], n)) return false;
     if (p->anchor &&
         (graph_node(f->g, p->anchor)->output_count != 1 || computes_elements(f, p->anchor)))
         return false;
@@ -187,9 +215,9 @@ static bool joins_as_epilogue(fuser *f, node_id n, uint32_t producer_group, valu
  */
 static int anchor_reuse(const node *anchor) {
     static const char *const many[] = {
-        "Conv",   "ConvTranspose", "DotConv",       "DotLinear",      "Linear", "MatMul",
-        "Gemm",   "ConvInteger",   "MatMulInteger", "LSTM",           "GRU",    "RNN",
-        "Resize", "WinogradInput", "WinogradConv",  "WinogradWeights"};
+        "Conv",   "ConvTranspose", "DotConv", "DotMatMul",     "DotDepthwise",  "DotLinear",
+        "Linear", "MatMul",        "Gemm",    "ConvInteger",   "MatMulInteger", "LSTM",
+        "GRU",    "RNN",           "Resize",  "WinogradInput", "WinogradConv",  "WinogradWeights"};
     for (size_t i = 0; i < sizeof many / sizeof *many; i++)
         if (strcmp(anchor->op->name, many[i]) == 0) return 3;
     return 2;
@@ -396,8 +424,12 @@ static long fuse_region(fuser *f, region_id region) {
                                          .computes = !is_movement(n),
                                          .alone = stands_alone(g, n)};
     }
+    f->readers_widen = true;
     for (size_t i = 0; i < count; i++)
         if (f->group_of[order[i]]) consider(f, order[i]);
+    f->readers_widen = false;
+    for (size_t i = 0; i < count; i++)
+        if (f->group_of[order[i]] && widens(g, order[i])) consider(f, order[i]);
     for (size_t i = 0; i < count; i++) {
         uint32_t group = order[i];
         if (f->group_of[group] != group || f->info[group].size < 2) continue;

@@ -138,12 +138,13 @@ static bool lay_winograd(layouter *l, node_id n) {
     return true;
 }
 
-/* Sums of bytes read their data in blocks; products make blocks too. */
+/* Sums of bytes read their data in blocks, but not those in words; products make blocks too. */
 static bool lay_dot(layouter *l, node_id n) {
     const node nd = *graph_node(l->g, n);
-    bool product = named(&nd, OP_INTERNAL, "DotConv");
+    bool product = named(&nd, OP_INTERNAL, "DotConv") || named(&nd, OP_INTERNAL, "DotDepthwise");
     if (!product && !named(&nd, OP_INTERNAL, "DotSums")) return false;
-    set_input(l, n, 0, to_blocked(l, nd.region, n, nd.inputs[0], 1));
+    if (graph_type(l->g, nd.inputs[0])->dtype != DTYPE_U32)
+        set_input(l, n, 0, to_blocked(l, nd.region, n, nd.inputs[0], 1));
     l->changes++;
     if (!product) return true;
     for (uint32_t i = 1; i < nd.input_count; i++)

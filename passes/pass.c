@@ -38,7 +38,8 @@ const pass_def *pass_find(const char *name) {
 
 const char *pass_default_pipeline(int optimize) {
     if (optimize == 0) return READ EXPAND;
-    return READ "dot," EXPAND ",(recognise,algebra,canonicalise,cse,dce)*,(fuse_batch_norm,"
+    return READ "(narrow)*,dot," EXPAND
+                ",(recognise,narrow,algebra,canonicalise,cse,dce)*,(fuse_batch_norm,"
                 "convolution,canonicalise,fold,dce)*,channel_norm,canonicalise,winograd,pack,"
                 "layout,fold,dce," LAST;
 }

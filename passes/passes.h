@@ -19,6 +19,7 @@
     X(fuse_batch_norm)                                                                             \
     X(inline_if)                                                                                   \
     X(layout)                                                                                      \
+    X(narrow)                                                                                      \
     X(pack)                                                                                        \
     X(recognise)                                                                                   \
     X(sequences)                                                                                   \

@@ -223,6 +223,8 @@ void emit_prefetch(kernel_emitter *e, emit_value p);
 
 /* ---- emit_convert.c ---- */
 emit_value emit_convert(kernel_emitter *e, dtype to, dtype from, emit_value v);
+/* A float that is within the range of `to`, an integer of less than 32 bits. */
+emit_value emit_truncate(kernel_emitter *e, dtype to, emit_value v);
 /* Between the bits of f16 or bf16 and f32. */
 emit_value emit_widen_float(kernel_emitter *e, dtype from, emit_value bits);
 emit_value emit_narrow_float(kernel_emitter *e, dtype to, emit_value single);

@@ -93,6 +93,10 @@ emit_value emit_narrow_float(kernel_emitter *e, dtype to, emit_value single) {
 
 /* ---- all conversions ---- */
 
+emit_value emit_truncate(kernel_emitter *e, dtype to, emit_value v) {
+    return emit_cast(e, LLVMTrunc, emit_type(e->m, to), emit_cast(e, LLVMFPToSI, e->m->i32, v));
+}
+
 /* Truncates and saturates; NaN gives 0. */
 static emit_value float_to_int(kernel_emitter *e, dtype to, emit_value v) {
     const char *name = is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat";
@@ -110,7 +114,7 @@ static emit_value float_to_int(kernel_emitter *e, dtype to, emit_value v) {
     v = emit_select(e, is_nan, emit_real(e, f, 0), v);
     v = emit_select(e, emit_compare_float(e, LLVMRealOGT, low, v), low, v);
     v = emit_select(e, emit_compare_float(e, LLVMRealOLT, high, v), high, v);
-    return emit_cast(e, LLVMTrunc, type, emit_cast(e, LLVMFPToSI, e->m->i32, v));
+    return emit_truncate(e, to, v);
 }
 
 static emit_value int_to_int(kernel_emitter *e, dtype to, dtype from, emit_value v) {

@@ -194,6 +194,49 @@ static bool contract_dot(kernel_emitter *e, const loop_node *n, emit_value *out)
     return false;
 }
 
+/* x / c for a number c and bounded x, as good as exact for rounding it: q = x * (1 / c) is off by
+ * little, and q - (q * c - x) * (1 / c) is the rounded quotient (Markstein, IA-64 and Elementary
+ * Functions, 2000, section 8.2). The remainder is exact unless it underflows, where both round to
+ * zero. */
+static bool bounded_quotient(kernel_emitter *e, loop_expr x, emit_value *out) {
+    loop_node n = *loop_get(e->k, x);
+    if (!e->m->machine->fma || n.op != LOOP_DIV || n.type != DTYPE_F32) return false;
+    const loop_node *by = loop_get(e->k, n.args[1]);
+    double c = by->f;
+    loop_real a = loop_real_of(e->k, n.args[0]), q = loop_real_of(e->k, x);
+    if (by->op != LOOP_CONST || !(c > 0x1p-90 && c < 0x1p90)) return false;
+    if (a.nan || !(q.low > -0x1p24 && q.high < 0x1p24)) return false;
+    emit_value v = emit_expr(e, n.args[0]), inverse = emit_real(e, e->m->f32, 1 / c);
+    emit_value near = emit_binary(e, LLVMFMul, v, inverse);
+    emit_value over = fma_of(e, near, emit_real(e, e->m->f32, c), negate(e, v));
+    *out = fma_of(e, negate(e, over), inverse, near);
+    return true;
+}
+
+/* What is to be rounded. */
+static emit_value unrounded(kernel_emitter *e, loop_expr x) {
+    emit_value out;
+    return bounded_quotient(e, x, &out) ? out : emit_expr(e, x);
+}
+
+/* A float that is known to be within the range of a narrow integer, as that. A rounded one, plus a
+ * whole number perhaps, is converted with the rounding. */
+static emit_value fitting_integer(kernel_emitter *e, dtype to, loop_expr x) {
+    loop_node n = *loop_get(e->k, x);
+    double offset = 0;
+    if (n.op == LOOP_ADD && loop_get(e->k, n.args[1])->op == LOOP_CONST) {
+        offset = loop_get(e->k, n.args[1])->f;
+        n = *loop_get(e->k, n.args[0]);
+    }
+    if (n.op != LOOP_ROUND || n.type != DTYPE_F32 || offset != (double)(int32_t)offset)
+        return emit_truncate(e, to, emit_expr(e, x));
+    emit_value v = unrounded(e, n.args[0]);
+    unsigned nearest = LLVMLookupIntrinsicID("llvm.lrint", strlen("llvm.lrint"));
+    v = emit_make(e, PRIM_CALL, nearest, e->m->i32, &v, 1);
+    if (offset != 0) v = emit_binary(e, LLVMAdd, v, emit_int(e, e->m->i32, (int64_t)offset));
+    return emit_cast(e, LLVMTrunc, emit_type(e->m, to), v);
+}
+
 static emit_value float_op(kernel_emitter *e, const loop_node *n, emit_value a, emit_value b,
                            emit_value c) {
     switch (n->op) {
@@ -315,12 +358,14 @@ static emit_value operation(kernel_emitter *e, loop_expr x, const loop_node *n) 
         return out;
     bool is_float = t == DTYPE_F32 || t == DTYPE_F64;
     if (is_float && contract(e, n, &out)) return out;
+    if (is_float && n->op == LOOP_CAST && loop_fits(e->k, n->args[0], n->type))
+        return fitting_integer(e, n->type, n->args[0]);
     if (contract_dot(e, n, &out)) return out;
     for (uint32_t i = 0; i < n->arg_count; i++) {
         if (n->op == LOOP_SELECT && i == 1 &&
             emit_under(e, n->args[0], args[0], n->args[1], &args[1]))
             continue;
-        args[i] = emit_expr(e, n->args[i]);
+        args[i] = n->op == LOOP_ROUND ? unrounded(e, n->args[i]) : emit_expr(e, n->args[i]);
     }
     bool moves = n->op == LOOP_SELECT || n->op == LOOP_CAST || n->op == LOOP_BITCAST;
     if (dtype_is_float(t) && !is_float && !moves) return narrow_float_op(e, n, t, args);

@@ -65,6 +65,7 @@ static vector_fit fit_of(scheduler *s, const loop_access *a, size_t count, loop_
     for (size_t i = 0; i < count; i++) {
         if (deepest_only && a[i].depth < depth && !a[i].store) continue;
         loop_expr rest, flat = loop_substitute(k, a[i].flat, with);
+        flat = transform_unclamped(k, flat, lane);
         int64_t c;
         bool linear = loop_linear_in(k, flat, lane, &c, &rest);
         if (linear && c == 1)

@@ -347,16 +347,21 @@ loop_expr kit_lowest(lower *l, dtype t) {
     return loop_const_int(k, t, INT64_MIN >> (64 - dtype_bits(t)));
 }
 
+void kit_integer_range(dtype t, double *low, double *high) {
+    bool has_sign = dtype_class_of(t) == DTYPE_CLASS_INT;
+    *low = has_sign ? -ldexp(1, dtype_bits(t) - 1) : 0;
+    *high = ldexp(1, dtype_bits(t) - has_sign) - 1;
+}
+
 loop_expr kit_quantise(lower *l, dtype to, loop_expr x, loop_expr zero) {
     loop_kernel *k = lower_kernel(l);
     dtype f = loop_type(k, x);
-    int bits = dtype_bits(to);
-    bool has_sign = dtype_class_of(to) == DTYPE_CLASS_INT;
-    double low = has_sign ? -ldexp(1, bits - 1) : 0;
-    double high = ldexp(1, has_sign ? bits - 1 : bits) - 1;
+    double low, high;
+    kit_integer_range(to, &low, &high);
     loop_expr r = loop_add(k, kit_op1(l, LOOP_ROUND, x), zero);
-    r = loop_max(k, loop_min(k, r, loop_const(k, f, high)), loop_const(k, f, low));
-    return loop_cast(k, to, r);
+    if (loop_fits(k, r, to)) return loop_cast(k, to, r);
+    r = loop_greater(k, loop_const(k, f, low), r);
+    return loop_cast(k, to, loop_lesser(k, loop_const(k, f, high), r));
 }
 
 loop_expr kit_cast_narrow(lower *l, dtype to, loop_expr x, bool saturate) {

@@ -98,7 +98,10 @@ loop_buf kit_result_buffer(lower *l, value_id v);
 loop_buf kit_scalar(lower *l, const char *stem, dtype t);
 /* The lowest number of a type: -inf for floats. */
 loop_expr kit_lowest(lower *l, dtype t);
-/* round(x) + zero, clamped to the integer type `to`: x and zero are of one float type. */
+/* What an integer type can hold, both ends included. */
+void kit_integer_range(dtype t, double *low, double *high);
+/* round(x) + zero, clamped to the integer type `to`, the lowest for NaN: x and zero are of one
+ * float type. */
 loop_expr kit_quantise(lower *l, dtype to, loop_expr x, loop_expr zero);
 /* x as a number of a float type narrower than 16 bits; what is too large becomes the largest number
  * if `saturate`, else what the type has for it. */

@@ -56,6 +56,27 @@ static bool infer_dequantize(graph *g, node_id n) {
     return true;
 }
 
+/* A constant scale of usual size, within which a division neither overflows nor underflows. */
+static bool is_plain_scale(const loop_kernel *k, loop_expr e, double *scale) {
+    const loop_node *n = loop_get(k, e);
+    *scale = n->f;
+    return n->op == LOOP_CONST && n->f > 0x1p-90 && n->f < 0x1p90;
+}
+
+/* x over a scale, where it is within what the result can hold: what is cut off would saturate, and
+ * so would NaN, to the lowest. A bounded quotient by a constant is cheap (emit_expr.c). */
+static loop_expr bounded_quotient(loop_kernel *k, dtype to, loop_expr x, loop_expr by,
+                                  loop_expr zero) {
+    double scale, low, high;
+    const loop_node z = *loop_get(k, zero);
+    if (z.op == LOOP_CONST && dtype_bits(to) <= 16 && is_plain_scale(k, by, &scale)) {
+        kit_integer_range(to, &low, &high);
+        x = loop_greater(k, loop_const(k, DTYPE_F32, (low - z.f) * scale), x);
+        x = loop_lesser(k, loop_const(k, DTYPE_F32, (high - z.f) * scale), x);
+    }
+    return loop_make(k, LOOP_DIV, x, by, 0);
+}
+
 static loop_expr element_quantize(lower *l, node_id n, uint32_t output, const loop_expr *index) {
     graph *g = lower_graph(l);
     loop_kernel *k = lower_kernel(l);
@@ -64,13 +85,13 @@ static loop_expr element_quantize(lower *l, node_id n, uint32_t output, const lo
     parameter_index(l, n, index, at);
     loop_expr x = loop_cast(k, DTYPE_F32, lower_read(l, graph_input(g, n, 0), index));
     loop_expr scale = loop_cast(k, DTYPE_F32, lower_read(l, graph_input(g, n, 1), at));
-    loop_expr scaled = loop_make(k, LOOP_DIV, x, scale, 0);
     if (dtype_is_float(to))
-        return kit_cast_narrow(l, to, scaled, node_attr_int(graph_node(g, n), "saturate", 1));
+        return kit_cast_narrow(l, to, loop_make(k, LOOP_DIV, x, scale, 0),
+                               node_attr_int(graph_node(g, n), "saturate", 1));
     loop_expr zero = graph_input(g, n, 2)
                          ? loop_cast(k, DTYPE_F32, lower_read(l, graph_input(g, n, 2), at))
                          : loop_const(k, DTYPE_F32, 0);
-    return kit_quantise(l, to, scaled, zero);
+    return kit_quantise(l, to, bounded_quotient(k, to, x, scale, zero), zero);
 }
 
 static loop_expr element_dequantize(lower *l, node_id n, uint32_t output, const loop_expr *index) {

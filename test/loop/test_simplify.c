@@ -138,6 +138,14 @@ static void test_floats(void) {
     check_formula("1.5 + 2", "3.5");
     check_formula("y + nan", "%y[] + nan");
     check_formula("y > -inf", "-inf < %y[]");
+    /* A rounded number that fits survives being an integer; minus zero and NaN do not. */
+    check_formula("cast_f32(cast_u8(round(select(y < 9.5, y, 9.5)) + 0.0))",
+                  "cast_f32(cast_u8(round(select(%y[] < 9.5, %y[], 9.5))))");
+    check_formula("cast_f32(cast_u8(round(select(0.0 < select(y < 9.5, y, 9.5), select(y < 9.5, y, "
+                  "9.5), 0.0)) + 0.0))",
+                  "round(select(0.0 < select(%y[] < 9.5, %y[], 9.5), select(%y[] < 9.5, %y[], "
+                  "9.5), 0.0)) + 0.0");
+    check_formula("cast_u8(y + 0.0)", "cast_u8(%y[])");
 }
 
 /* ---- random expressions ---- */

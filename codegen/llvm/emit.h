@@ -58,9 +58,10 @@ typedef enum {
     PRIM_CALL,   /* sub: an intrinsic's number; overloaded by `type`, and by the operand's for `sat`
                   */
     PRIM_SPLAT,
-    PRIM_OFFSET, /* pointer args[0] plus args[1] bytes */
-    PRIM_LOAD,   /* of memory that nobody writes meanwhile; sub: 1 + buffer */
-    PRIM_SHUFFLE /* sub: number of a mask in the emitter's table */
+    PRIM_OFFSET,   /* pointer args[0] plus args[1] bytes */
+    PRIM_LOAD,     /* of memory that nobody writes meanwhile; sub: 1 + buffer */
+    PRIM_PREFETCH, /* of what buffer `sub` has ahead of pointer args[0] */
+    PRIM_SHUFFLE   /* sub: number of a mask in the emitter's table */
 } emit_prim;
 
 typedef struct {
@@ -96,7 +97,7 @@ typedef struct {
     LLVMTypeRef slot_type;
     LLVMMetadataRef scope, others; /* lists for alias.scope and noalias */
     bool invariant;                /* nobody writes it while the kernel runs */
-    bool streams;                  /* comes from memory, a vector after the other */
+    int64_t ahead;                 /* bytes; loads ask for what lies there: it comes from memory */
 } emit_buffer;
 
 typedef struct {
@@ -216,10 +217,10 @@ bool emit_runs_as_vector(const kernel_emitter *e, const loop_stmt *s, int64_t *l
 bool emit_is_unrolled(const kernel_emitter *e, const loop_stmt *s, int64_t *count);
 
 /* ---- emit_prefetch.c ---- */
-/* Marks the buffers that stream from memory; after emit_place_buffers. */
+/* Decides what is asked for ahead; after emit_place_buffers. */
 void emit_find_streams(kernel_emitter *e);
-/* Asks for what lies a page behind p, which may be outside of the buffer. */
-void emit_prefetch(kernel_emitter *e, emit_value p);
+/* Asks for what lies `ahead` bytes behind p, which may be outside of the buffer. */
+LLVMValueRef emit_prefetch(kernel_emitter *e, int64_t ahead, LLVMValueRef p);
 
 /* ---- emit_convert.c ---- */
 emit_value emit_convert(kernel_emitter *e, dtype to, dtype from, emit_value v);

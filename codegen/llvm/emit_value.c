@@ -168,6 +168,7 @@ static LLVMValueRef build_entry(kernel_emitter *e, const emit_made *n, int count
     case PRIM_SPLAT: return build_splat(e, a[0]);
     case PRIM_OFFSET: return LLVMBuildGEP2(b, e->m->i8, a[0], &offset, 1, "");
     case PRIM_LOAD: return build_load(e, n);
+    case PRIM_PREFETCH: return emit_prefetch(e, e->buffers[n->sub].ahead, a[0]);
     default:
         assert(n->prim == PRIM_SHUFFLE);
         return LLVMBuildShuffleVector(b, a[0], a[1], e->masks.data[n->sub], "");
@@ -183,7 +184,8 @@ emit_value emit_make(kernel_emitter *e, emit_prim prim, unsigned sub, LLVMTypeRe
                      const emit_value *given, int count) {
     emit_value args[3] = {{0}};
     bool wide = prim == PRIM_SPLAT;
-    int level = prim == PRIM_LOAD && sub ? LEVEL_HERE : 0;
+    bool here = prim == PRIM_PREFETCH || (prim == PRIM_LOAD && sub);
+    int level = here ? LEVEL_HERE : 0;
     for (int i = 0; i < count; i++) {
         args[i] = given[i];
         wide |= args[i].wide;

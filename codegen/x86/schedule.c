@@ -299,6 +299,24 @@ static void cut_vectors(cut_nest *c, const loop_nest *n, int lanes) {
     }
 }
 
+/* How many vectors of a load lie side by side where they are blocks of columns: how far the axis
+ * of vectors moves it by vectors. 0 if there is no end of it. */
+static int64_t vectors_beside(const cut_nest *c, const cut_axis *vectors, loop_expr flat) {
+    enum { MOST = 8 };
+    loop_kernel *k = c->s->k;
+    loop_expr *with = ARENA_ARRAY(k->memory, loop_expr, k->vars.count);
+    loop_expr before = 0;
+    for (int64_t i = 0; i < MOST && i < vectors->constant; i++) {
+        int64_t distance;
+        with[vectors->var] = loop_int(k, i);
+        loop_expr at = loop_substitute(k, flat, with);
+        bool known = before && loop_is_int(k, loop_sub(k, at, before), &distance);
+        if (known && distance != c->lanes) return i;
+        before = at;
+    }
+    return 0;
+}
+
 /* Fills in what the tile search needs to know of the innermost accesses. */
 static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
     loop_kernel *k = c->s->k;
@@ -309,12 +327,17 @@ static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
         if (a[i].depth > depth) depth = a[i].depth;
     for (size_t i = 0; i < count && t->loads < 64; i++) {
         if (a[i].store || a[i].depth < depth) continue;
-        for (int j = 0; j < c->count; j++)
-            if (loop_uses_var(k, a[i].flat, c->axes[j].var))
-                t->axes[j].moves |= (uint64_t)1 << t->loads;
+        double operand = t->panel;
+        for (int j = 0; j < c->count; j++) {
+            if (!loop_uses_var(k, a[i].flat, c->axes[j].var)) continue;
+            t->axes[j].moves |= (uint64_t)1 << t->loads;
+            if (c->axes[j].constant > 0) operand *= (double)c->axes[j].constant;
+            int64_t beside =
+                c->axes[j].vector_outer ? vectors_beside(c, &c->axes[j], a[i].flat) : 0;
+            if (beside > 1) t->beside = beside;
+        }
         bool vector = loop_uses_var(k, a[i].flat, c->lane);
-        double panel = t->steps * (double)c->lanes * 4;
-        t->load_cycles[t->loads] = vector && panel > (double)c->s->m->l1_bytes / 2 ? 2 : 0.5;
+        t->operand[t->loads] = operand;
         t->vector_load[t->loads++] = vector;
     }
 }
@@ -349,20 +372,23 @@ static bool is_window(const tile_search *t) {
 }
 
 static void choose_reduction_tile(cut_nest *c) {
-    tile_search t = {.count = c->count, .steps = body_steps(c->s->k, c->body)};
-    t.registers = c->s->m->vector_registers;
-    t.budget = t.registers >= 32 ? 28 : 12;
+    int registers = c->s->m->vector_registers;
+    tile_search t = {.machine = c->s->m,
+                     .count = c->count,
+                     .steps = body_steps(c->s->k, c->body),
+                     .budget = registers >= 32 ? 28 : 12};
+    t.panel = t.steps * (double)c->s->m->vector_bytes;
     memcpy(t.axes, c->axes, sizeof c->axes);
     describe_loads(c, &t, c->body);
     /* Unrolled, a window keeps what it loads from tap to tap: as many registers again, or more. */
-    if (is_window(&t)) t.budget = t.registers / 4;
+    if (is_window(&t)) t.budget = registers / 4;
     tile_choose(&t, c->s->rank / 2);
     memcpy(c->axes, t.axes, sizeof c->axes);
     c->loads = t.loads;
     c->unroll = 256 / tile_vectors(c);
     if (c->unroll > MAX_UNROLL) c->unroll = MAX_UNROLL;
     /* A tile that fills the registers has none left for what unrolled steps would share. */
-    if (2 * tile_vectors(c) > t.registers) c->unroll = 1;
+    if (2 * tile_vectors(c) > registers) c->unroll = 1;
     if (c->s->rank % 2 == 0) order_axes(c, &t);
 }
 

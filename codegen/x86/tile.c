@@ -60,22 +60,54 @@ static bool fits_registers(const tile_search *t, const int64_t *size) {
         accumulators *= size[j];
         sides[count++] = (tile_side){t->axes[j].moves, size[j], j};
     }
-    return accumulators + tile_order_sides(sides, 0, count, t->loads) <= t->registers;
+    return accumulators + tile_order_sides(sides, 0, count, t->loads) <=
+           t->machine->vector_registers;
 }
 
-/* Cycles of one reduction step of a tile: multiply-adds at one a cycle, or what the loads and the
- * latency of the accumulators allow. Of two tiles of one cost the one with fewer loads is better.
- */
+static int64_t vectors_beside(const tile_search *t, const int64_t *size) {
+    for (int j = 0; j < t->count; j++)
+        if (t->axes[j].vector_outer) return size[j];
+    return 1;
+}
+
+/* Whether a tile takes its vectors from more panels than it needs to. */
+static bool splits_panels(const tile_search *t, const int64_t *size) {
+    int64_t vectors = vectors_beside(t, size);
+    return t->beside && vectors % t->beside && t->beside % vectors;
+}
+
+/* Whether tiles other than one read the same panel. */
+static bool is_read_again(const tile_search *t, const int64_t *size, int load) {
+    for (int j = 0; j < t->count; j++)
+        if (!(t->axes[j].moves >> load & 1) && t->axes[j].constant != size[j]) return true;
+    return false;
+}
+
+/* Cycles of a load that a step does `times` times: two a cycle where the panel is in L1. */
+static double load_cycles(const tile_search *t, const int64_t *size, int load, double times) {
+    const target_machine *m = t->machine;
+    bool near = times * t->panel <= (double)m->l1_bytes / 2 && is_read_again(t, size, load);
+    if (!t->vector_load[load] || near) return 0.5;
+    return t->operand[load] <= (double)m->l2_bytes / 2 ? 2 : 3;
+}
+
+/* Cycles of one reduction step of a tile: its multiply-adds, or what the loads and the latency of
+ * the accumulators allow. Two multiply-adds a cycle are what most processors do; a tile that keeps
+ * these busy also keeps those busy that do one. Of two tiles of one cost the one with fewer loads
+ * is better, and one whose vectors are whole panels. */
 static double step_cost(const tile_search *t, const int64_t *size) {
+    enum { FMAS_A_CYCLE = 2, LATENCY = 4 };
     double fmas = 1, loads = 0, cycles = 0;
     for (int j = 0; j < t->count; j++) fmas *= (double)size[j];
     for (int i = 0; i < t->loads; i++) {
         double n = loads_of(t, size, i);
         loads += n;
-        cycles += n * t->load_cycles[i];
+        cycles += n * load_cycles(t, size, i, n);
     }
-    double cost = fmas > cycles ? fmas : cycles;
-    return (cost > 4 ? cost : 4) + loads * 0.01;
+    double cost = fmas / FMAS_A_CYCLE;
+    if (cost < cycles) cost = cycles;
+    if (cost < LATENCY) cost = LATENCY;
+    return cost * (splits_panels(t, size) ? 1.03 : 1) + loads * 0.01;
 }
 
 /* Cost of the whole iteration space, even splits included. */
@@ -104,12 +136,6 @@ typedef struct {
     int64_t size[TARGET_RANKS][MAX_CUT];
     int count, most;
 } tile_ranking;
-
-static int64_t vectors_beside(const tile_search *t, const int64_t *size) {
-    for (int j = 0; j < t->count; j++)
-        if (t->axes[j].vector_outer) return size[j];
-    return 1;
-}
 
 static void move_tiles(tile_ranking *r, int to, int from, int count) {
     memmove(&r->cost[to], &r->cost[from], (size_t)count * sizeof *r->cost);

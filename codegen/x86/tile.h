@@ -25,11 +25,12 @@ typedef struct {
     int count;
     int loads;
     bool vector_load[64];
-    /* Two a cycle from L1; a vector of a panel that only L2 holds takes two. */
-    double load_cycles[64];
-    double steps;  /* reduction steps a tile */
-    int budget;    /* vector accumulators at most */
-    int registers; /* of the machine */
+    double operand[64]; /* bytes of a load over the whole nest */
+    int64_t beside;     /* vectors that lie side by side in the vector operands; 0: all */
+    double steps;       /* reduction steps a tile */
+    double panel;       /* bytes of a vector over all steps */
+    int budget;         /* vector accumulators at most */
+    const target_machine *machine;
 } tile_search;
 
 /* An axis of a tile that is longer than one. */

@@ -111,7 +111,8 @@ def elementwise():
 
 CASES = [convolution("conv_3x3", 32, 32, 16, 3), convolution("conv_first", 3, 32, 32, 3, 2),
          convolution("conv_1x1", 64, 64, 14, 1), convolution("depthwise", 32, 32, 16, 3, 1, 32),
-         convolution("conv_few", 2, 5, 9, 3), product("one_row", 1, 256, 256), product("rows", 100, 64, 96), block(),
+         convolution("conv_few", 2, 5, 9, 3), product("one_row", 1, 256, 256), product("rows", 100, 64, 96), product("batch", 32, 300, 1024),
+         block(),
          attention(), recurrent(), elementwise()]
 
 

@@ -117,9 +117,11 @@ static void pack_weights(packer *p, node_id n) {
         const type *t = graph_type(p->g, nd.inputs[1]);
         if (t->layout || t->dtype != DTYPE_F32) return;
         const type *x = graph_type(p->g, nd.inputs[0]);
-        /* A recurrent step has one row, and takes its weights gate by gate. */
-        int block = i ? column_block(p, dim_const(p->g->dims, 1), t->dims[t->rank - 1])
-                      : column_block(p, x->dims[x->rank - 2], t->dims[t->rank - 2]);
+        /* A recurrent step has a row for each entry of a batch that is constant, and takes its
+         * weights gate by gate. */
+        dim rows = x->dims[x->rank - 2];
+        if (i && !dim_is_const(p->g->dims, rows, NULL)) rows = dim_const(p->g->dims, 1);
+        int block = column_block(p, rows, t->dims[t->rank - (i ? 1 : 2)]);
         value_id made = packed(p, n, nd.inputs[1], block);
         graph_node(p->g, n)->inputs[1] = made;
         p->changes++;

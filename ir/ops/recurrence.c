@@ -1,12 +1,12 @@
-/* recurrence.c: the time steps of RNN, GRU and LSTM, as one nest: directions and batches are
- * independent and threads share them, time is in order, and a step is products of the state with
- * the recurrent weights (gates are the lanes) and the cell's arithmetic. State and gates of one
- * batch entry lie on the stack. */
+/* recurrence.c: the time steps of RNN, GRU and LSTM, as one nest: directions and blocks of the
+ * batch are independent and threads share them, time is in order, and a step is a product of the
+ * block's states with the recurrent weights (gates are the lanes), which are read once for all of
+ * them, and the cell's arithmetic. States and gates of one block lie on the stack. */
 #include "ir/ops/recurrent.h"
 
 #include <assert.h>
 
-/* One direction of one batch entry. */
+/* One direction of one block of the batch. */
 typedef struct {
     node_id n;
     recurrent_settings s;
@@ -15,11 +15,21 @@ typedef struct {
     int64_t hidden;
     int direction;
     bool backwards;
-    loop_expr d, batch;
-    loop_buf h, c, gates, reset; /* state, gates before activation, reset gate times h */
-    loop_expr place;             /* index of the step in X and Y */
-    loop_expr valid;             /* whether the sequence is that long; 0: always */
+    int64_t rows;    /* entries of the batch in the block */
+    loop_expr first; /* the first of them */
+    loop_expr d;
+    loop_buf h, c, gates, reset; /* [rows, ...]: states, gates before activation, reset gate times h
+                                  */
+    loop_expr t, steps;          /* the step at hand, and how many there are; 0: around the steps */
+    loop_buf places; /* [rows]: indices of the step, where lengths and order ask for it */
+    /* the row at hand: */
+    loop_expr row, batch;
+    loop_expr place; /* index of the step in X and Y */
+    loop_expr valid; /* whether the sequence is that long; 0: always */
 } cell;
+
+/* Rows that one block has at most: accumulators of a register tile. */
+enum { MOST_ROWS = 8 };
 
 /* ---- shapes ---- */
 
@@ -54,8 +64,38 @@ static loop_expr plus(lower *l, loop_expr a, int64_t offset) {
     return loop_add(lower_kernel(l), a, loop_int(lower_kernel(l), offset));
 }
 
-static loop_expr get(lower *l, loop_buf b, loop_expr at) {
-    return lower_value(l, b, &at);
+/* An element of the row at hand. */
+static loop_expr get(lower *l, const cell *c, loop_buf b, loop_expr at) {
+    return lower_value(l, b, (loop_expr[]){c->row, at});
+}
+
+static void put(lower *l, const cell *c, loop_buf b, loop_expr at, loop_expr value) {
+    lower_assign(l, b, (loop_expr[]){c->row, at}, value);
+}
+
+/* Where the step of a row reads and writes. Backwards, a sequence shorter than the others runs from
+ * its own end. */
+static void place_row(lower *l, cell *c) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr end = c->steps;
+    if (c->in[RECURRENCE_LENGTHS]) {
+        end = kit_read(l, DTYPE_I64, c->in[RECURRENCE_LENGTHS], &c->batch);
+        end = loop_max(k, loop_int(k, 0), loop_min(k, end, c->steps));
+        c->valid = loop_lt(k, c->t, end);
+    }
+    c->place = c->backwards ? loop_sub(k, plus(l, end, -1), c->t) : c->t;
+}
+
+/* Opens a loop over the rows of the block, and gives the cell of one. */
+static cell begin_rows(lower *l, const cell *c, int *opened) {
+    loop_kernel *k = lower_kernel(l);
+    cell at = *c;
+    *opened = 0;
+    at.row = begin(l, LOOP_INDEPENDENT, "b", loop_int(k, c->rows), opened);
+    at.batch = loop_add(k, c->first, at.row);
+    if (c->t) place_row(l, &at);
+    if (c->places) at.place = lower_value(l, c->places, &at.row);
+    return at;
 }
 
 static loop_expr activate(lower *l, const cell *c, int which, loop_expr x) {
@@ -88,9 +128,11 @@ static loop_expr add_if(lower *l, loop_expr a, loop_expr b) {
 }
 
 /* gates[first..first + count) = input + bias + state * R. */
-static void product(lower *l, const cell *c, int64_t first, int64_t count, loop_buf state,
+static void product(lower *l, const cell *block, int64_t first, int64_t count, loop_buf state,
                     bool with_input) {
     loop_kernel *k = lower_kernel(l);
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
     loop_expr j = plus(l, begin_lanes(l, count), first);
     loop_buf acc = kit_scalar(l, "acc", c->sum);
     loop_expr start = parameter(l, c, RECURRENCE_BIAS, j);
@@ -100,10 +142,11 @@ static void product(lower *l, const cell *c, int64_t first, int64_t count, loop_
     loop_expr index[] = {c->d, j, i};
     lower_accumulate(
         l, acc, LOOP_ADD,
-        loop_mul(k, get(l, state, i), kit_read(l, c->sum, c->in[RECURRENCE_R], index)));
+        loop_mul(k, get(l, c, state, i), kit_read(l, c->sum, c->in[RECURRENCE_R], index)));
     lower_end(l);
-    lower_assign(l, c->gates, &j, lower_value(l, acc, NULL));
+    put(l, c, c->gates, j, lower_value(l, acc, NULL));
     lower_end(l);
+    kit_end(l, opened);
 }
 
 /* A scale or zero point of the integer weights, for gate element `at`. */
@@ -121,10 +164,10 @@ static loop_buf quantise_state(lower *l, const cell *c, loop_buf *scale) {
     lower_assign(l, low, NULL, zero);
     lower_assign(l, high, NULL, zero);
     loop_expr i = lower_begin(l, LOOP_REDUCE, "k", loop_int(k, c->hidden));
-    lower_accumulate(l, low, LOOP_MIN, get(l, c->h, i));
+    lower_accumulate(l, low, LOOP_MIN, get(l, c, c->h, i));
     lower_end(l);
     i = lower_begin(l, LOOP_REDUCE, "k", loop_int(k, c->hidden));
-    lower_accumulate(l, high, LOOP_MAX, get(l, c->h, i));
+    lower_accumulate(l, high, LOOP_MAX, get(l, c, c->h, i));
     lower_end(l);
     *scale = kit_scalar(l, "scale", f);
     loop_expr range = loop_sub(k, lower_value(l, high, NULL), lower_value(l, low, NULL));
@@ -137,8 +180,8 @@ static loop_buf quantise_state(lower *l, const cell *c, loop_buf *scale) {
     lower_assign(l, point, NULL, kit_op1(l, LOOP_ROUND, at_zero));
     loop_buf q = lower_local(l, "q", DTYPE_I32, LOOP_SPACE_STACK, 1, &c->hidden);
     loop_expr j = begin_lanes(l, c->hidden);
-    loop_expr e =
-        kit_op1(l, LOOP_ROUND, kit_op2(l, LOOP_DIV, get(l, c->h, j), lower_value(l, *scale, NULL)));
+    loop_expr e = kit_op1(l, LOOP_ROUND,
+                          kit_op2(l, LOOP_DIV, get(l, c, c->h, j), lower_value(l, *scale, NULL)));
     loop_expr p = lower_value(l, point, NULL);
     e = loop_max(k, zero, loop_min(k, top, loop_add(k, e, p)));
     lower_assign(l, q, &j, loop_cast(k, DTYPE_I32, loop_sub(k, e, p)));
@@ -147,8 +190,10 @@ static loop_buf quantise_state(lower *l, const cell *c, loop_buf *scale) {
 }
 
 /* As `product`, with integer weights [directions, hidden, gates * hidden]. */
-static void integer_product(lower *l, const cell *c) {
+static void integer_product(lower *l, const cell *block) {
     loop_kernel *k = lower_kernel(l);
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
     loop_buf scale, q = quantise_state(l, c, &scale);
     loop_expr j = begin_lanes(l, c->s.gates * c->hidden);
     loop_buf acc = kit_scalar(l, "acc", DTYPE_I32);
@@ -157,14 +202,15 @@ static void integer_product(lower *l, const cell *c) {
     loop_expr index[] = {c->d, i, j};
     loop_expr w = loop_sub(k, kit_read(l, DTYPE_I32, c->in[RECURRENCE_R], index),
                            quantisation(l, c, RECURRENCE_ZERO, DTYPE_I32, j));
-    lower_accumulate(l, acc, LOOP_ADD, loop_mul(k, get(l, q, i), w));
+    lower_accumulate(l, acc, LOOP_ADD, loop_mul(k, lower_value(l, q, &i), w));
     lower_end(l);
     loop_expr factor =
         loop_mul(k, lower_value(l, scale, NULL), quantisation(l, c, RECURRENCE_SCALE, c->sum, j));
     loop_expr e = loop_mul(k, loop_cast(k, c->sum, lower_value(l, acc, NULL)), factor);
     e = add_if(l, loop_add(k, e, from_input(l, c, j)), parameter(l, c, RECURRENCE_BIAS, j));
-    lower_assign(l, c->gates, &j, e);
+    put(l, c, c->gates, j, e);
     lower_end(l);
+    kit_end(l, opened);
 }
 
 /* Stores a new state, and writes it to Y: where the sequence has ended the state stays and Y is
@@ -179,69 +225,85 @@ static void store_state(lower *l, const cell *c, loop_expr j, loop_buf h, loop_b
     }
     if (c->s.kind == RECURRENT_LSTM) {
         loop_expr kept = lower_value(l, new_c, NULL);
-        if (c->valid) kept = loop_select(k, c->valid, kept, get(l, c->c, j));
-        lower_assign(l, c->c, &j, kept);
+        if (c->valid) kept = loop_select(k, c->valid, kept, get(l, c, c->c, j));
+        put(l, c, c->c, j, kept);
     }
-    if (c->valid) value = loop_select(k, c->valid, value, get(l, c->h, j));
-    lower_assign(l, c->h, &j, value);
+    if (c->valid) value = loop_select(k, c->valid, value, get(l, c, c->h, j));
+    put(l, c, c->h, j, value);
 }
 
 /* ---- cells ---- */
 
-static void step_rnn(lower *l, const cell *c) {
-    product(l, c, 0, c->hidden, c->h, true);
+static void step_rnn(lower *l, const cell *block) {
+    product(l, block, 0, block->hidden, block->h, true);
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
     loop_expr j = begin_lanes(l, c->hidden);
     loop_buf h = kit_scalar(l, "hn", c->sum);
-    lower_assign(l, h, NULL, activate(l, c, 0, get(l, c->gates, j)));
+    lower_assign(l, h, NULL, activate(l, c, 0, get(l, c, c->gates, j)));
     store_state(l, c, j, h, 0);
     lower_end(l);
+    kit_end(l, opened);
+}
+
+/* The state times the reset gate. */
+static void reset_state(lower *l, const cell *block) {
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
+    loop_expr j = begin_lanes(l, c->hidden);
+    loop_expr r = activate(l, c, 0, get(l, c, c->gates, plus(l, j, c->hidden)));
+    put(l, c, c->reset, j, loop_mul(lower_kernel(l), r, get(l, c, c->h, j)));
+    lower_end(l);
+    kit_end(l, opened);
 }
 
 /* Gates z, r, h: h' = (1 - z) * g(h) + z * h. */
-static void step_gru(lower *l, const cell *c) {
+static void step_gru(lower *l, const cell *block) {
     loop_kernel *k = lower_kernel(l);
-    int64_t n = c->hidden;
-    product(l, c, 0, 2 * n, c->h, true);
-    if (c->s.linear_before_reset) {
-        product(l, c, 2 * n, n, c->h, false);
+    int64_t n = block->hidden;
+    product(l, block, 0, 2 * n, block->h, true);
+    if (block->s.linear_before_reset) {
+        product(l, block, 2 * n, n, block->h, false);
     } else {
-        loop_expr j = begin_lanes(l, n);
-        loop_expr r = activate(l, c, 0, get(l, c->gates, plus(l, j, n)));
-        lower_assign(l, c->reset, &j, loop_mul(k, r, get(l, c->h, j)));
-        lower_end(l);
-        product(l, c, 2 * n, n, c->reset, true);
+        reset_state(l, block);
+        product(l, block, 2 * n, n, block->reset, true);
     }
-    loop_expr j = begin_lanes(l, n), candidate = get(l, c->gates, plus(l, j, 2 * n));
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
+    loop_expr j = begin_lanes(l, n), candidate = get(l, c, c->gates, plus(l, j, 2 * n));
     if (c->s.linear_before_reset) {
-        loop_expr r = activate(l, c, 0, get(l, c->gates, plus(l, j, n)));
+        loop_expr r = activate(l, c, 0, get(l, c, c->gates, plus(l, j, n)));
         candidate = loop_add(k, from_input(l, c, plus(l, j, 2 * n)), loop_mul(k, r, candidate));
     }
     candidate = activate(l, c, 1, candidate);
-    loop_expr z = activate(l, c, 0, get(l, c->gates, j));
+    loop_expr z = activate(l, c, 0, get(l, c, c->gates, j));
     loop_buf h = kit_scalar(l, "hn", c->sum);
     loop_expr rest = loop_sub(k, loop_const(k, c->sum, 1), z);
     lower_assign(l, h, NULL,
-                 loop_add(k, loop_mul(k, rest, candidate), loop_mul(k, z, get(l, c->h, j))));
+                 loop_add(k, loop_mul(k, rest, candidate), loop_mul(k, z, get(l, c, c->h, j))));
     store_state(l, c, j, h, 0);
     lower_end(l);
+    kit_end(l, opened);
 }
 
 /* Gate `which` (i, o, f, c) before its activation, with its peephole. */
 static loop_expr lstm_gate(lower *l, const cell *c, int which, loop_expr j, loop_expr state) {
-    loop_expr e = get(l, c->gates, plus(l, j, which * c->hidden));
+    loop_expr e = get(l, c, c->gates, plus(l, j, which * c->hidden));
     loop_expr p =
         which < 3 ? parameter(l, c, RECURRENCE_PEEPHOLES, plus(l, j, which * c->hidden)) : 0;
     return p ? loop_add(lower_kernel(l), e, loop_mul(lower_kernel(l), p, state)) : e;
 }
 
 /* c' = f * c + i * g(c), h' = o * h(c'). */
-static void step_lstm(lower *l, const cell *c) {
+static void step_lstm(lower *l, const cell *block) {
     loop_kernel *k = lower_kernel(l);
-    if (c->in[RECURRENCE_SCALE])
-        integer_product(l, c);
+    if (block->in[RECURRENCE_SCALE])
+        integer_product(l, block);
     else
-        product(l, c, 0, 4 * c->hidden, c->h, true);
-    loop_expr j = begin_lanes(l, c->hidden), old = get(l, c->c, j);
+        product(l, block, 0, 4 * block->hidden, block->h, true);
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
+    loop_expr j = begin_lanes(l, c->hidden), old = get(l, c, c->c, j);
     loop_expr i = activate(l, c, 0, lstm_gate(l, c, 0, j, old));
     loop_expr f = c->s.input_forget ? loop_sub(k, loop_const(k, c->sum, 1), i)
                                     : activate(l, c, 0, lstm_gate(l, c, 2, j, old));
@@ -257,87 +319,125 @@ static void step_lstm(lower *l, const cell *c) {
     lower_assign(l, h, NULL, loop_mul(k, o, activate(l, &last, 2, now)));
     store_state(l, c, j, h, new_c);
     lower_end(l);
+    kit_end(l, opened);
 }
 
 /* ---- the whole ---- */
 
-static void load_state(lower *l, const cell *c, int input, loop_buf to) {
+static void load_state(lower *l, const cell *block, int input, loop_buf to) {
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
     loop_expr j = begin_lanes(l, c->hidden), index[] = {c->d, c->batch, j};
-    lower_assign(l, to, &j,
-                 c->in[input] ? kit_read(l, c->sum, c->in[input], index)
-                              : loop_const(lower_kernel(l), c->sum, 0));
+    put(l, c, to, j,
+        c->in[input] ? kit_read(l, c->sum, c->in[input], index)
+                     : loop_const(lower_kernel(l), c->sum, 0));
     lower_end(l);
+    kit_end(l, opened);
 }
 
-static void write_state(lower *l, const cell *c, value_id v, loop_buf from) {
+static void write_state(lower *l, const cell *block, value_id v, loop_buf from) {
     if (!v) return;
+    int opened;
+    const cell at = begin_rows(l, block, &opened), *c = &at;
     loop_expr j = begin_lanes(l, c->hidden), index[] = {c->d, c->batch, j};
-    lower_write(l, v, index, get(l, from, j));
+    lower_write(l, v, index, get(l, c, from, j));
     lower_end(l);
+    kit_end(l, opened);
 }
 
-/* Where step `t` reads and writes. Backwards, a sequence shorter than the others runs from its own
- * end. */
-static void place_step(lower *l, cell *c, loop_expr t, loop_expr steps) {
-    loop_kernel *k = lower_kernel(l);
-    c->valid = 0;
-    loop_expr end = steps;
-    if (c->in[RECURRENCE_LENGTHS]) {
-        end = kit_read(l, DTYPE_I64, c->in[RECURRENCE_LENGTHS], &c->batch);
-        end = loop_max(k, loop_int(k, 0), loop_min(k, end, steps));
-        c->valid = loop_lt(k, t, end);
-    }
-    c->place = t;
-    if (!c->backwards) return;
-    c->place = loop_sub(k, plus(l, end, -1), t);
-    if (!c->valid) return;
-    loop_buf place = kit_scalar(l, "place", DTYPE_I64);
-    lower_assign(l, place, NULL, loop_select(k, c->valid, c->place, t));
-    c->place = lower_value(l, place, NULL);
+/* Indices that depend on the lengths, once a step: past its end a sequence stays where it is. */
+static loop_buf place_rows(lower *l, const cell *block) {
+    int opened;
+    loop_buf places = lower_local(l, "place", DTYPE_I64, LOOP_SPACE_STACK, 1, &block->rows);
+    const cell c = begin_rows(l, block, &opened);
+    lower_assign(l, places, &c.row, loop_select(lower_kernel(l), c.valid, c.place, c.t));
+    kit_end(l, opened);
+    return places;
 }
 
-/* Runs one direction of batch entry c->batch. */
-static void run_direction(lower *l, cell *c) {
+static loop_buf state_buffer(lower *l, const cell *c, const char *stem, int64_t elements) {
+    return lower_local(l, stem, c->sum, LOOP_SPACE_STACK, 2, (int64_t[]){c->rows, elements});
+}
+
+/* Runs one direction of the block that begins at c->first. */
+static void run_direction(lower *l, cell c) {
     static void (*const steps[])(lower *, const cell *) = {step_rnn, step_gru, step_lstm};
-    loop_expr extent = lower_dim(l, c->in[RECURRENCE_X], 0);
-    int64_t rows = c->s.gates * c->hidden;
+    loop_expr extent = lower_dim(l, c.in[RECURRENCE_X], 0);
     int in_time = 0;
-    c->d = loop_int(lower_kernel(l), c->direction);
-    c->backwards = c->s.reverse || c->direction == 1;
-    c->h = lower_local(l, "h", c->sum, LOOP_SPACE_STACK, 1, &c->hidden);
-    c->gates = lower_local(l, "gates", c->sum, LOOP_SPACE_STACK, 1, &rows);
-    load_state(l, c, RECURRENCE_H, c->h);
-    if (c->s.kind == RECURRENT_LSTM) {
-        c->c = lower_local(l, "c", c->sum, LOOP_SPACE_STACK, 1, &c->hidden);
-        load_state(l, c, RECURRENCE_C, c->c);
-    } else if (c->s.kind == RECURRENT_GRU && !c->s.linear_before_reset) {
-        c->reset = lower_local(l, "rh", c->sum, LOOP_SPACE_STACK, 1, &c->hidden);
+    c.d = loop_int(lower_kernel(l), c.direction);
+    c.backwards = c.s.reverse || c.direction == 1;
+    c.h = state_buffer(l, &c, "h", c.hidden);
+    c.gates = state_buffer(l, &c, "gates", c.s.gates * c.hidden);
+    load_state(l, &c, RECURRENCE_H, c.h);
+    if (c.s.kind == RECURRENT_LSTM) {
+        c.c = state_buffer(l, &c, "c", c.hidden);
+        load_state(l, &c, RECURRENCE_C, c.c);
+    } else if (c.s.kind == RECURRENT_GRU && !c.s.linear_before_reset) {
+        c.reset = state_buffer(l, &c, "rh", c.hidden);
     }
-    loop_expr t = begin(l, LOOP_SERIAL, "t", extent, &in_time);
-    place_step(l, c, t, extent);
-    steps[c->s.kind](l, c);
+    cell step = c;
+    step.t = begin(l, LOOP_SERIAL, "t", extent, &in_time);
+    step.steps = extent;
+    if (c.backwards && c.in[RECURRENCE_LENGTHS]) step.places = place_rows(l, &step);
+    steps[c.s.kind](l, &step);
     kit_end(l, in_time);
-    write_state(l, c, c->y_h, c->h);
-    if (c->s.kind == RECURRENT_LSTM) write_state(l, c, c->y_c, c->c);
+    write_state(l, &c, c.y_h, c.h);
+    if (c.s.kind == RECURRENT_LSTM) write_state(l, &c, c.y_c, c.c);
 }
 
-/* The entries of the batch forwards, then those backwards. */
-static void run_directions(lower *l, cell *c) {
+/* Runs block `which` of a batch of `full` whole blocks and one of `rest` entries. */
+static void run_block(lower *l, cell c, loop_expr which, int64_t full, int64_t rest) {
     loop_kernel *k = lower_kernel(l);
-    loop_expr batch = lower_dim(l, c->in[RECURRENCE_X], 1);
-    int opened = 0;
-    loop_expr all = loop_mul(k, batch, loop_int(k, c->s.directions));
-    loop_expr p = begin(l, LOOP_PARALLEL, "p", all, &opened);
-    c->batch = p;
-    if (c->s.directions > 1) {
-        lower_begin_if(l, loop_lt(k, p, batch));
+    c.first = loop_mul(k, which, loop_int(k, c.rows));
+    if (!rest) {
         run_direction(l, c);
-        lower_else(l);
-        c->direction = 1;
-        c->batch = loop_sub(k, p, batch);
+        return;
     }
+    lower_begin_if(l, loop_lt(k, which, loop_int(k, full)));
     run_direction(l, c);
-    if (c->s.directions > 1) lower_end_if(l);
+    lower_else(l);
+    c.first = loop_int(k, full * c.rows);
+    c.rows = rest;
+    run_direction(l, c);
+    lower_end_if(l);
+}
+
+/* How many entries of the batch run side by side: as many as a register tile and the stack hold,
+ * but two blocks at least where each is still large enough to share the weights. */
+static int64_t rows_of(const cell *c, int64_t batch) {
+    enum { STACK_BYTES = 128 << 10 };
+    int64_t blocks = c->s.directions == 1 && batch >= MOST_ROWS ? 2 : 1;
+    int64_t bytes = (c->s.gates + 3) * c->hidden * (int64_t)dtype_bytes(c->sum);
+    int64_t most = STACK_BYTES / bytes < MOST_ROWS ? STACK_BYTES / bytes : MOST_ROWS;
+    if (c->in[RECURRENCE_SCALE] || most < 1) return 1;
+    while ((batch + blocks - 1) / blocks > most) blocks++;
+    return (batch + blocks - 1) / blocks;
+}
+
+/* The blocks of the batch forwards, then those backwards. */
+static void run_directions(lower *l, cell c) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr batch = lower_dim(l, c.in[RECURRENCE_X], 1), blocks = batch;
+    int64_t entries, full = 0, rest = 0;
+    int opened = 0;
+    c.rows = 1;
+    if (loop_is_int(k, batch, &entries) && entries > 1) {
+        c.rows = rows_of(&c, entries);
+        full = entries / c.rows;
+        rest = entries % c.rows;
+        blocks = loop_int(k, full + (rest > 0));
+    }
+    loop_expr all = loop_mul(k, blocks, loop_int(k, c.s.directions));
+    loop_expr p = begin(l, LOOP_PARALLEL, "p", all, &opened);
+    if (c.s.directions > 1) {
+        lower_begin_if(l, loop_lt(k, p, blocks));
+        run_block(l, c, p, full, rest);
+        lower_else(l);
+        c.direction = 1;
+        p = loop_sub(k, p, blocks);
+    }
+    run_block(l, c, p, full, rest);
+    if (c.s.directions > 1) lower_end_if(l);
     kit_end(l, opened);
 }
 
@@ -353,7 +453,7 @@ static void nest_recurrence(lower *l, node_id n, recurrent_kind kind) {
     const type r = *lower_type(l, c.in[RECURRENCE_R]);
     c.hidden = dim_value(g->dims, r.dims[dtype_is_float(r.dtype) ? 2 : 1]);
     c.sum = kit_sum_type(lower_type(l, c.in[RECURRENCE_X])->dtype);
-    run_directions(l, &c);
+    run_directions(l, c);
     /* Those of the products: what is counted in the loops would be both sides of a choice. */
     dim steps = lower_type(l, c.in[RECURRENCE_X])->dims[0];
     dim batch = lower_type(l, c.in[RECURRENCE_X])->dims[1];

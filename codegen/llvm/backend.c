@@ -164,6 +164,7 @@ static void note_stack(backend_modules *out, int64_t bytes) {
 void backend_emit_kernel(backend_modules *out, loop_kernel *k, const target_machine *m, arena *a) {
     emit_module e;
     emit_module_begin(&e, a, m, k->name);
+    e.cold = true;
     note_stack(out, emit_kernel(&e, k, k->name));
     backend_add(out, &e, k->name, a);
 }
@@ -180,6 +181,7 @@ void backend_emit(backend_modules *out, const program *p, const target_machine *
         names[i] = name;
         const char *object = arena_printf(a, "%s_%zu%s.o", p->name, number, suffix);
         if (!size) emit_module_begin(&e, a, m, object);
+        e.cold = p->weight_bytes > m->l2_bytes;
         note_stack(out, emit_kernel(&e, k, name));
         size += instruction_count(LLVMGetNamedFunction(e.module, name));
         if (size < FULL && i + 1 < p->kernels.count) continue;

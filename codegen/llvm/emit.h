@@ -18,6 +18,7 @@ typedef struct {
     LLVMBuilderRef builder;
     const target_machine *machine;
     arena *scratch; /* lives as long as the module is built */
+    bool cold;      /* weights come from memory: together they are more than a cache holds */
     LLVMTypeRef i1, i8, i32, i64, f32, f64, pointer, none;
 } emit_module;
 
@@ -60,7 +61,7 @@ typedef enum {
     PRIM_SPLAT,
     PRIM_OFFSET,   /* pointer args[0] plus args[1] bytes */
     PRIM_LOAD,     /* of memory that nobody writes meanwhile; sub: 1 + buffer */
-    PRIM_PREFETCH, /* of what buffer `sub` has ahead of pointer args[0] */
+    PRIM_PREFETCH, /* of the page behind pointer args[0] */
     PRIM_SHUFFLE   /* sub: number of a mask in the emitter's table */
 } emit_prim;
 
@@ -97,8 +98,18 @@ typedef struct {
     LLVMTypeRef slot_type;
     LLVMMetadataRef scope, others; /* lists for alias.scope and noalias */
     bool invariant;                /* nobody writes it while the kernel runs */
-    int64_t ahead;                 /* bytes; loads ask for what lies there: it comes from memory */
+    bool streams;                  /* loads ask for the next page: it comes from memory */
 } emit_buffer;
+
+/* A buffer whose panels are asked for at an even pace. */
+typedef struct {
+    loop_buf buf;
+    const loop_stmt **loops; /* around its loads, unrolled ones left out; innermost last */
+    int depth;
+    double steps;  /* iterations of the loops */
+    int64_t ahead; /* bytes */
+    int64_t pace;  /* bytes a step, in fixed point */
+} emit_stream;
 
 typedef struct {
     uint32_t stamp;
@@ -132,6 +143,7 @@ typedef struct {
     emit_var *vars;
     size_t var_count;
     emit_buffer *buffers;
+    LIST(emit_stream) streams;
     int64_t *dim_slot; /* of every symbol: its word in the frame */
     /* the vector loop at hand */
     int lanes; /* 0: none */
@@ -219,8 +231,10 @@ bool emit_is_unrolled(const kernel_emitter *e, const loop_stmt *s, int64_t *coun
 /* ---- emit_prefetch.c ---- */
 /* Decides what is asked for ahead; after emit_place_buffers. */
 void emit_find_streams(kernel_emitter *e);
-/* Asks for what lies `ahead` bytes behind p, which may be outside of the buffer. */
-LLVMValueRef emit_prefetch(kernel_emitter *e, int64_t ahead, LLVMValueRef p);
+/* Asks for what lies a page behind p, which may be outside of the buffer. */
+LLVMValueRef emit_prefetch(kernel_emitter *e, LLVMValueRef p);
+/* Asks for this step's share of the streams of the loop that begins an iteration. */
+void emit_streams(kernel_emitter *e, const loop_stmt *loop);
 
 /* ---- emit_convert.c ---- */
 emit_value emit_convert(kernel_emitter *e, dtype to, dtype from, emit_value v);

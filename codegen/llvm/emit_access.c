@@ -157,7 +157,7 @@ static emit_value load_masked(kernel_emitter *e, loop_buf buf, emit_value p, LLV
 static emit_value load_contiguous(kernel_emitter *e, loop_buf buf, emit_value p) {
     dtype t = loop_buffer_of(e->k, buf)->type;
     if (e->mask) return load_masked(e, buf, p, e->mask);
-    if (e->buffers[buf].ahead) emit_make(e, PRIM_PREFETCH, buf, e->m->none, &p, 1);
+    if (e->buffers[buf].streams) emit_make(e, PRIM_PREFETCH, 0, e->m->none, &p, 1);
     return load_plain(e, buf, emit_lanes_type(e, emit_memory_type(e->m, t), true), p);
 }
 

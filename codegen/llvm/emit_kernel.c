@@ -77,6 +77,7 @@ static void emit_counted(kernel_emitter *e, const loop_stmt *s, LLVMValueRef beg
     emit_set_block(e, body);
     emit_var saved = e->vars[s->var];
     e->vars[s->var] = (emit_var){VAR_VALUE, {var, false, e->depth}, 0};
+    emit_streams(e, s);
     emit_block(e, s->body);
     e->vars[s->var] = saved;
     LLVMValueRef next = LLVMBuildNSWAdd(b, var, LLVMConstInt(e->m->i64, 1, false), "");

@@ -1,28 +1,32 @@
 /* emit_prefetch.c: operands that come from memory, and asking for them early. Processors look ahead
- * by themselves, but not beyond the end of a page. It pays for large buffers that a kernel reads a
- * few times: while it works on one panel, again and again, the next one is on its way to the second
- * cache; what is read once alone is asked for a page ahead. */
+ * by themselves, but not beyond the end of a page. What a kernel reads once is asked for a page
+ * ahead, vector by vector. What it reads a few times, panel by panel, is asked for at an even pace:
+ * the whole operand in as many steps as the kernel has, one panel ahead. Asked for while its
+ * predecessor is read for the first time, a panel would come no faster than the memory, and with
+ * the buffers full that every other access needs too. */
 #include "codegen/llvm/emit.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096, LINE_BYTES = 64, PACE_BITS = 16 };
 
 typedef struct {
-    const kernel_emitter *e;
+    kernel_emitter *e;
     const loop_stmt *loops[EMIT_MAX_DEPTH]; /* around the statement at hand */
     int depth;
     double *reads;  /* of every buffer: elements; infinite if that is not known */
-    double *panel;  /* of every buffer: elements of the largest panel_of its loads */
     uint32_t *seen; /* of every expression: the statement that looked at it last */
     uint32_t statement;
 } read_count;
 
+static bool is_copied(const loop_stmt *s) {
+    return s->loop == LOOP_UNROLL || s->loop == LOOP_VECTOR;
+}
+
 /* Copies of an unrolled loop that do not move the access share one. */
 static bool shares_access(const read_count *c, const loop_stmt *s, loop_expr load) {
-    bool copies = s->loop == LOOP_UNROLL || s->loop == LOOP_VECTOR;
-    return copies && !loop_uses_var(c->e->k, load, s->var);
+    return is_copied(s) && !loop_uses_var(c->e->k, load, s->var);
 }
 
 static double times_read(const read_count *c, loop_expr load) {
@@ -37,17 +41,45 @@ static double times_read(const read_count *c, loop_expr load) {
 }
 
 /* Elements that the load walks until a loop around reads them again, or threads part. */
-static double panel_of(const read_count *c, loop_expr load) {
-    double elements = 1;
+static int64_t panel_of(const read_count *c, loop_expr load) {
+    int64_t elements = 1, extent;
     for (int i = c->depth; i-- > 0;) {
         const loop_stmt *s = c->loops[i];
-        int64_t extent;
         if (shares_access(c, s, load)) continue;
         if (s->loop == LOOP_PARALLEL || !loop_uses_var(c->e->k, load, s->var)) break;
         if (!loop_is_int(c->e->k, s->extent, &extent)) break;
-        elements *= (double)extent;
+        elements *= extent;
     }
     return elements;
+}
+
+static bool is_vector(const read_count *c, loop_expr load) {
+    for (int i = 0; i < c->depth; i++)
+        if (c->loops[i]->loop == LOOP_VECTOR && loop_uses_var(c->e->k, load, c->loops[i]->var))
+            return true;
+    return false;
+}
+
+/* Notes the loops around a load of vectors, whose panels schedules walk in the outer loops: the
+ * innermost one is where its stream is asked for. */
+static void add_stream(read_count *c, loop_buf buf, loop_expr load) {
+    kernel_emitter *e = c->e;
+    emit_stream s = {.buf = buf, .ahead = panel_of(c, load), .steps = 1};
+    s.loops = ARENA_ARRAY(e->m->scratch, const loop_stmt *, (size_t)c->depth);
+    for (int i = 0; i < c->depth; i++) {
+        int64_t extent;
+        if (is_copied(c->loops[i])) continue;
+        if (!loop_is_int(e->k, c->loops[i]->extent, &extent)) return;
+        if (extent == 1) continue;
+        s.loops[s.depth++] = c->loops[i];
+        s.steps *= (double)extent;
+    }
+    if (!s.depth) return;
+    for (size_t i = 0; i < e->streams.count; i++) {
+        const emit_stream *known = &e->streams.data[i];
+        if (known->buf == buf && known->loops[known->depth - 1] == s.loops[s.depth - 1]) return;
+    }
+    list_push(e->m->scratch, &e->streams, s);
 }
 
 static void count_expr(read_count *c, loop_expr x) {
@@ -56,7 +88,7 @@ static void count_expr(read_count *c, loop_expr x) {
     const loop_node *n = loop_get(c->e->k, x);
     if (n->op == LOOP_LOAD) {
         c->reads[n->i] += times_read(c, x);
-        c->panel[n->i] = fmax(c->panel[n->i], panel_of(c, x));
+        if (c->e->buffers[n->i].invariant && is_vector(c, x)) add_stream(c, (loop_buf)n->i, x);
     }
     for (uint32_t i = 0; i < n->arg_count; i++) count_expr(c, n->args[i]);
 }
@@ -75,43 +107,92 @@ static void count_block(read_count *c, const loop_stmt *s) {
     }
 }
 
-/* How many bytes ahead the loads of a buffer ask for; 0: they leave that to the processor. */
-static int64_t bytes_ahead(const kernel_emitter *e, const read_count *c, loop_buf buf) {
-    enum { CACHE_BYTES = 1 << 20, MOST_READS = 32 };
+/* Bytes of a buffer that nobody writes; 0 if they are not known. */
+static double size_of(const kernel_emitter *e, loop_buf buf) {
     const loop_buffer *b = loop_buffer_of(e->k, buf);
-    double elements = 1, bytes = (double)dtype_bytes(b->type);
+    double bytes = e->buffers[buf].invariant ? (double)dtype_bytes(b->type) : 0;
     int64_t extent;
-    if (!e->buffers[buf].invariant) return 0;
     for (int i = 0; i < b->rank; i++) {
         if (!loop_is_int(e->k, b->extents[i], &extent)) return 0;
-        elements *= (double)extent;
+        bytes *= (double)extent;
     }
-    if (elements * bytes < CACHE_BYTES || c->reads[buf] > MOST_READS * elements) return 0;
-    double panel = c->panel[buf] * bytes;
-    bool again = c->reads[buf] >= 1.5 * elements;
-    bool fits = panel <= (double)e->m->machine->l2_bytes / 4;
-    return again && fits && panel > PAGE_BYTES ? (int64_t)panel : PAGE_BYTES;
+    return bytes;
+}
+
+/* Whether the stream's operand is worth a prefetch a step. */
+static bool is_paced(const kernel_emitter *e, const emit_stream *s, double bytes, double reads) {
+    enum { LEAST_BYTES = 128 << 10, MOST_READS = 64 };
+    bool fits = s->ahead <= e->m->machine->l2_bytes / 4;
+    return e->m->cold && fits && bytes >= LEAST_BYTES && reads >= 1.5 && reads <= MOST_READS &&
+           bytes / s->steps <= LINE_BYTES;
+}
+
+/* Whether loads of the operand ask for the next page themselves: it is read a few times at most, or
+ * by panels that no cache near the core keeps. */
+static bool is_streamed(const kernel_emitter *e, const emit_stream *s, double bytes, double reads) {
+    enum { CACHE_BYTES = 1 << 20, FEW_READS = 8, MOST_READS = 32 };
+    bool fits = s->ahead <= e->m->machine->l2_bytes / 4;
+    return bytes >= CACHE_BYTES && reads <= (fits ? FEW_READS : MOST_READS);
 }
 
 void emit_find_streams(kernel_emitter *e) {
     loop_kernel *k = e->k;
     read_count c = {.e = e};
+    size_t kept = 0;
     c.reads = ARENA_ARRAY(e->m->scratch, double, k->buffers.count);
-    c.panel = ARENA_ARRAY(e->m->scratch, double, k->buffers.count);
     c.seen = ARENA_ARRAY(e->m->scratch, uint32_t, k->nodes.count);
     count_block(&c, k->body);
-    for (loop_buf b = 0; b < k->buffers.count; b++) e->buffers[b].ahead = bytes_ahead(e, &c, b);
+    for (size_t i = 0; i < e->streams.count; i++) {
+        emit_stream s = e->streams.data[i];
+        double element = (double)dtype_bytes(loop_buffer_of(k, s.buf)->type);
+        double bytes = size_of(e, s.buf), reads = c.reads[s.buf] * element / bytes;
+        s.ahead *= (int64_t)element;
+        s.pace = (int64_t)(bytes / s.steps * (1 << PACE_BITS)) + 1;
+        if (is_paced(e, &s, bytes, reads))
+            e->streams.data[kept++] = s;
+        else if (is_streamed(e, &s, bytes, reads))
+            e->buffers[s.buf].streams = true;
+    }
+    e->streams.count = kept;
 }
 
-LLVMValueRef emit_prefetch(kernel_emitter *e, int64_t ahead, LLVMValueRef p) {
+static LLVMValueRef prefetch(kernel_emitter *e, LLVMValueRef p) {
     enum { READ = 0, SECOND_CACHE = 2, DATA = 1 };
     static const char name[] = "llvm.prefetch";
-    LLVMBuilderRef b = e->m->builder;
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(
         e->m->module, LLVMLookupIntrinsicID(name, strlen(name)), &e->m->pointer, 1);
-    LLVMValueRef offset = LLVMConstInt(e->m->i64, (uint64_t)ahead, false);
-    LLVMValueRef args[] = {
-        LLVMBuildGEP2(b, e->m->i8, p, &offset, 1, ""), LLVMConstInt(e->m->i32, READ, false),
-        LLVMConstInt(e->m->i32, SECOND_CACHE, false), LLVMConstInt(e->m->i32, DATA, false)};
-    return LLVMBuildCall2(b, LLVMGlobalGetValueType(fn), fn, args, 4, "");
+    LLVMValueRef args[] = {p, LLVMConstInt(e->m->i32, READ, false),
+                           LLVMConstInt(e->m->i32, SECOND_CACHE, false),
+                           LLVMConstInt(e->m->i32, DATA, false)};
+    return LLVMBuildCall2(e->m->builder, LLVMGlobalGetValueType(fn), fn, args, 4, "");
+}
+
+LLVMValueRef emit_prefetch(kernel_emitter *e, LLVMValueRef p) {
+    LLVMValueRef ahead = LLVMConstInt(e->m->i64, PAGE_BYTES, false);
+    return prefetch(e, LLVMBuildGEP2(e->m->builder, e->m->i8, p, &ahead, 1, ""));
+}
+
+/* How many steps of the stream's loops came before this one. */
+static emit_value steps_before(kernel_emitter *e, const emit_stream *s) {
+    emit_value n = emit_int(e, e->m->i64, 0);
+    for (int i = 0; i < s->depth; i++) {
+        emit_value extent = emit_expr(e, s->loops[i]->extent);
+        n = emit_binary(e, LLVMMul, n, extent);
+        n = emit_binary(e, LLVMAdd, n, e->vars[s->loops[i]->var].value);
+    }
+    return n;
+}
+
+void emit_streams(kernel_emitter *e, const loop_stmt *loop) {
+    for (size_t i = 0; i < e->streams.count; i++) {
+        const emit_stream *s = &e->streams.data[i];
+        if (s->loops[s->depth - 1] != loop) continue;
+        e->stamp = ++e->stamps;
+        emit_value n = steps_before(e, s);
+        n = emit_binary(e, LLVMMul, n, emit_int(e, e->m->i64, s->pace));
+        n = emit_binary(e, LLVMLShr, n, emit_int(e, e->m->i64, PACE_BITS));
+        n = emit_binary(e, LLVMAdd, n, emit_int(e, e->m->i64, s->ahead));
+        emit_value base = {e->buffers[s->buf].base, false, 0};
+        prefetch(e, emit_make(e, PRIM_OFFSET, 0, e->m->pointer, (emit_value[]){base, n}, 2).v);
+    }
 }

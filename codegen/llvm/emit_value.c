@@ -168,7 +168,7 @@ static LLVMValueRef build_entry(kernel_emitter *e, const emit_made *n, int count
     case PRIM_SPLAT: return build_splat(e, a[0]);
     case PRIM_OFFSET: return LLVMBuildGEP2(b, e->m->i8, a[0], &offset, 1, "");
     case PRIM_LOAD: return build_load(e, n);
-    case PRIM_PREFETCH: return emit_prefetch(e, e->buffers[n->sub].ahead, a[0]);
+    case PRIM_PREFETCH: return emit_prefetch(e, a[0]);
     default:
         assert(n->prim == PRIM_SHUFFLE);
         return LLVMBuildShuffleVector(b, a[0], a[1], e->masks.data[n->sub], "");

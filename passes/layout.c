@@ -3,12 +3,13 @@
  * convolutions that can follows them; what cannot gets a Reorder in front. Padding convolutions
  * find their zeros in a halo around the input. Only types change, and Reorders are added: every
  * operator computes the same elements in any layout. */
+#include "ir/ops/window.h"
 #include "passes/rewrite.h"
 
 #include <string.h>
 
-/* Fewer channels than this are not worth the unused lanes. */
-enum { FEWEST_CHANNELS = 4 };
+/* Fewer channels than FEWEST_CHANNELS are not worth the unused lanes. */
+enum { FEWEST_CHANNELS = 4, MOST_HALO = 64 };
 
 typedef struct {
     graph *g;
@@ -347,7 +348,8 @@ static bool padding_of(const graph *g, node_id n, int64_t *before, int64_t *afte
             before[i] = strcmp(mode, "SAME_LOWER") == 0 ? total - total / 2 : total / 2;
             after[i] = total - before[i];
         }
-        if (before[i] < 0 || after[i] < 0 || before[i] > 64 || after[i] > 64) return false;
+        if (before[i] < 0 || after[i] < 0 || before[i] > MOST_HALO || after[i] > MOST_HALO)
+            return false;
         some |= before[i] || after[i];
     }
     return some;
@@ -373,17 +375,48 @@ static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t 
     }
 }
 
+/* What a transposed convolution reads around its input along one axis: result `at` meets the
+ * positions floor((at + pad) / stride) - step. */
+static bool border_of_phases(graph *g, const window *w, int i, int64_t *before, int64_t *after) {
+    dim_table *t = g->dims;
+    int64_t kernel, pad, rest, stride = w->stride[i];
+    dim one = dim_const(t, 1), last = dim_mul(t, dim_sub(t, w->in[i], one), dim_const(t, stride));
+    last = dim_sub(t, dim_add(t, dim_sub(t, w->out[i], one), w->before[i]), last);
+    if (!dim_is_const(t, w->kernel[i], &kernel) || !dim_is_const(t, w->before[i], &pad) ||
+        !dim_is_const(t, last, &rest) || pad < 0 || (stride > 1 && w->dilation[i] > 1))
+        return false;
+    int64_t steps = stride > 1 ? (kernel - 1) / stride : (kernel - 1) * w->dilation[i];
+    *before = steps > pad / stride ? steps - pad / stride : 0;
+    *after = rest > 0 ? rest / stride : 0;
+    return *before <= MOST_HALO && *after <= MOST_HALO;
+}
+
+static bool border_of_transposed(graph *g, node_id n, int64_t *before, int64_t *after) {
+    const node nd = *graph_node(g, n);
+    window w = {.axes = graph_type(g, nd.inputs[0])->rank - 2};
+    bool some = false;
+    if (!window_kernel_weights(g, n, nd.inputs[1], &w) ||
+        !window_read_transposed(g, n, nd.inputs[0], &w))
+        return false;
+    for (int i = 0; i < w.axes; i++) {
+        if (!border_of_phases(g, &w, i, &before[i], &after[i])) return false;
+        some |= before[i] || after[i];
+    }
+    return some;
+}
+
 /* What node n reads around its first input; false if that is nothing, or not zeros. */
-static bool border_of(const graph *g, node_id n, int64_t *before, int64_t *after) {
+static bool border_of(graph *g, node_id n, int64_t *before, int64_t *after) {
     const node *nd = graph_node(g, n);
+    if (!nd->input_count || !nd->inputs[0]) return false;
     if (named(nd, OP_INTERNAL, "WinogradInput") || named(nd, OP_INTERNAL, "WinogradConv")) {
         border_of_tiles(g, n, before, after);
         return before[0] || before[1] || after[0] || after[1];
     }
-    if (!named(nd, "", "Conv")) return false;
     bool blocked =
         is_blocked(graph_type(g, nd->inputs[0])) || is_blocked(graph_type(g, nd->outputs[0]));
-    return blocked && padding_of(g, n, before, after);
+    if (blocked && named(nd, "", "ConvTranspose")) return border_of_transposed(g, n, before, after);
+    return blocked && named(nd, "", "Conv") && padding_of(g, n, before, after);
 }
 
 /* Whether v's own memory can have a border: a kernel of this region writes it, and it is nobody's

@@ -27,6 +27,10 @@ def main(onnxcc):
         ("transposed", node("ConvTranspose", ["c", "v"], ["d"], strides=(2, 3)), (24, 20, 2, 3)),
         ("transposed_overlap", node("ConvTranspose", ["c", "v"], ["d"], strides=(2, 2), pads=[1] * 4), (24, 20, 4, 4)),
         ("transposed_rest", node("ConvTranspose", ["c", "v"], ["d"], strides=(2, 2)), (24, 20, 3, 3)),
+        ("transposed_cut", node("ConvTranspose", ["c", "v"], ["d"], strides=(3, 2), pads=[3, 2, 1, 0]), (24, 20, 5, 4)),
+        ("transposed_more", node("ConvTranspose", ["c", "v"], ["d"], strides=(3, 2), pads=[1] * 4, output_padding=(2, 1)),
+         (24, 20, 4, 3)),
+        ("transposed_wide", node("ConvTranspose", ["c", "v"], ["d"], dilations=(2, 1), strides=(1, 2), pads=[1] * 4), (24, 20, 3, 3)),
     ]:
         nodes = [first, last, node("Sigmoid", ["d"], ["y"])]
         constants["v"] = numbers(*weights) / 5

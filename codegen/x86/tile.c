@@ -1,7 +1,11 @@
 /* tile.c: the cost model of register tiles. See tile.h. */
 #include "codegen/x86/tile.h"
 
+#include <math.h>
 #include <string.h>
+
+/* Vector operations, and bytes, from which on threads share a kernel. */
+enum { SHARED_PRODUCTS = 16000, SHARED_BYTES = 200000 };
 
 /* Loads of one reduction step that the tile's size multiplies. */
 static double loads_of(const tile_search *t, const int64_t *size, int load) {
@@ -128,6 +132,21 @@ static double tiling_cost(const tile_search *t, int64_t *size, int axis, double 
     return cost;
 }
 
+/* What the tiling costs where two threads share it: an odd one of few tiles leaves a thread idle
+ * while it runs. One of them alone may be all there is, so that this counts for little. */
+static double share_factor(const tile_search *t, const int64_t *size) {
+    double tiles = 1, products = t->steps, operand = 0;
+    for (int j = 0; j < t->count; j++) {
+        if (t->axes[j].constant < 0) return 1;
+        tiles *= (double)tile_ceil_div(t->axes[j].constant, size[j]);
+        products *= (double)t->axes[j].constant;
+    }
+    for (int i = 0; i < t->loads; i++)
+        if (t->operand[i] > operand) operand = t->operand[i];
+    bool shared = products >= SHARED_PRODUCTS || operand >= SHARED_BYTES;
+    return shared ? 1 + 0.15 * (ceil(tiles / 2) * 2 / tiles - 1) : 1;
+}
+
 /* The best tiles so far, in ascending order of cost, each with another number of vectors side by
  * side: tiles that differ in other sizes alone are as good as the same. Of equal ones the first
  * found leads. */
@@ -157,7 +176,8 @@ static void rank_tile(const tile_search *t, tile_ranking *r, const int64_t *size
 static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t used,
                         tile_ranking *ranking, int cut) {
     if (axis == t->count) {
-        if (fits_registers(t, size)) rank_tile(t, ranking, size, tiling_cost(t, size, 0, 1));
+        if (!fits_registers(t, size)) return;
+        rank_tile(t, ranking, size, tiling_cost(t, size, 0, 1) * share_factor(t, size));
         return;
     }
     int64_t most = t->axes[axis].constant > 0 ? t->axes[axis].constant : t->budget;

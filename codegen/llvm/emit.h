@@ -109,6 +109,7 @@ typedef struct {
     double steps;  /* iterations of the loops */
     int64_t ahead; /* bytes */
     int64_t pace;  /* bytes a step, in fixed point */
+    bool in_order; /* the outermost loop walks the panels */
 } emit_stream;
 
 typedef struct {

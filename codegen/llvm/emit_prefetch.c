@@ -60,8 +60,17 @@ static bool is_vector(const read_count *c, loop_expr load) {
     return false;
 }
 
-/* Notes the loops around a load of vectors, whose panels schedules walk in the outer loops: the
- * innermost one is where its stream is asked for. */
+/* Whether x goes on with v, and does not come round again and again. */
+static bool goes_on_with(const loop_kernel *k, loop_expr x, loop_var v) {
+    const loop_node *n = loop_get(k, x);
+    if (n->op == LOOP_MOD) return false;
+    if (n->op == LOOP_VAR) return (loop_var)n->i == v;
+    for (uint32_t i = 0; i < n->arg_count; i++)
+        if (goes_on_with(k, n->args[i], v)) return true;
+    return false;
+}
+
+/* Notes the loops around a load of vectors: the innermost one is where its stream is asked for. */
 static void add_stream(read_count *c, loop_buf buf, loop_expr load) {
     kernel_emitter *e = c->e;
     emit_stream s = {.buf = buf, .ahead = panel_of(c, load), .steps = 1};
@@ -75,6 +84,7 @@ static void add_stream(read_count *c, loop_buf buf, loop_expr load) {
         s.steps *= (double)extent;
     }
     if (!s.depth) return;
+    s.in_order = goes_on_with(e->k, load, s.loops[0]->var);
     for (size_t i = 0; i < e->streams.count; i++) {
         const emit_stream *known = &e->streams.data[i];
         if (known->buf == buf && known->loops[known->depth - 1] == s.loops[s.depth - 1]) return;
@@ -123,8 +133,8 @@ static double size_of(const kernel_emitter *e, loop_buf buf) {
 static bool is_paced(const kernel_emitter *e, const emit_stream *s, double bytes, double reads) {
     enum { LEAST_BYTES = 128 << 10, MOST_READS = 64 };
     bool fits = s->ahead <= e->m->machine->l2_bytes / 4;
-    return e->m->cold && fits && bytes >= LEAST_BYTES && reads >= 1.5 && reads <= MOST_READS &&
-           bytes / s->steps <= LINE_BYTES;
+    return e->m->cold && s->in_order && fits && bytes >= LEAST_BYTES && reads >= 1.5 &&
+           reads <= MOST_READS && bytes / s->steps <= LINE_BYTES;
 }
 
 /* Whether loads of the operand ask for the next page themselves: it is read a few times at most, or

@@ -342,8 +342,31 @@ static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
     }
 }
 
+/* Bytes of a buffer; 0 where they are not known. */
+static double buffer_bytes(const loop_kernel *k, loop_buf buf) {
+    const loop_buffer *b = loop_buffer_of(k, buf);
+    double bytes = (double)dtype_bytes(b->type);
+    for (int i = 0; i < b->rank; i++) bytes *= (double)constant_or(k, b->extents[i], 0);
+    return bytes;
+}
+
+/* Whether small weights meet so many data that these are better read once: by threads, whose shares
+ * then are rows of the data, and fit those of the kernels around, and where no cache holds them. */
+static bool has_many_rows(cut_nest *c, const loop_stmt *body) {
+    loop_kernel *k = c->s->k;
+    size_t count;
+    double weights = 0, data = 0;
+    const loop_access *a = transform_accesses(k, body, &count);
+    for (size_t i = 0; i < count; i++) {
+        double bytes = a[i].store ? 0 : buffer_bytes(k, a[i].buf);
+        double *most = loop_uses_var(k, a[i].flat, c->lane) ? &weights : &data;
+        if (bytes > *most) *most = bytes;
+    }
+    return weights <= (double)c->s->m->l2_bytes / 4 && data >= 2 * weights;
+}
+
 /* Axes that the vector operand moves with go outside, in their order: its panel then stays in cache
- * while the others run. */
+ * while the others run. Or the others do. */
 static void order_axes(cut_nest *c, const tile_search *t) {
     cut_axis sorted[MAX_CUT];
     int n = 0;
@@ -352,7 +375,7 @@ static void order_axes(cut_nest *c, const tile_search *t) {
             bool weights = false;
             for (int i = 0; i < t->loads; i++)
                 weights |= t->vector_load[i] && (c->axes[j].moves >> i & 1);
-            if (weights == outside) sorted[n++] = c->axes[j];
+            if ((weights != t->rows_outside) == outside) sorted[n++] = c->axes[j];
         }
     memcpy(c->axes, sorted, sizeof sorted);
 }
@@ -378,6 +401,7 @@ static void choose_reduction_tile(cut_nest *c) {
                      .steps = body_steps(c->s->k, c->body),
                      .budget = registers >= 32 ? 28 : 12};
     t.panel = t.steps * (double)c->s->m->vector_bytes;
+    t.rows_outside = c->s->rank % 2 == 0 && has_many_rows(c, c->body);
     memcpy(t.axes, c->axes, sizeof c->axes);
     describe_loads(c, &t, c->body);
     /* Unrolled, a window keeps what it loads from tap to tap: as many registers again, or more. */

@@ -87,10 +87,12 @@ static bool is_read_again(const tile_search *t, const int64_t *size, int load) {
     return false;
 }
 
-/* Cycles of a load that a step does `times` times: two a cycle where the panel is in L1. */
+/* Cycles of a load that a step does `times` times: two a cycle where what is read again is in L1,
+ * the panel or, between whose readings all others lie, the whole operand. */
 static double load_cycles(const tile_search *t, const int64_t *size, int load, double times) {
     const target_machine *m = t->machine;
-    bool near = times * t->panel <= (double)m->l1_bytes / 2 && is_read_again(t, size, load);
+    double again = t->rows_outside ? t->operand[load] : times * t->panel;
+    bool near = again <= (double)m->l1_bytes / 2 && is_read_again(t, size, load);
     if (!t->vector_load[load] || near) return 0.5;
     return t->operand[load] <= (double)m->l2_bytes / 2 ? 2 : 3;
 }

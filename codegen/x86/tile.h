@@ -29,6 +29,7 @@ typedef struct {
     int64_t beside;     /* vectors that lie side by side in the vector operands; 0: all */
     double steps;       /* reduction steps a tile */
     double panel;       /* bytes of a vector over all steps */
+    bool rows_outside;  /* the axes that no vector operand moves with are the outer loops */
     int budget;         /* vector accumulators at most */
     const target_machine *machine;
 } tile_search;

@@ -19,6 +19,7 @@ _Static_assert((int)LOOP_STATUS_BAD_SHAPE == (int)ONNXCC_ERROR_BAD_SHAPE &&
 /* ---- buffers ---- */
 
 uint32_t build_add_buffer(builder *b, program_buffer made) {
+    if (!made.within) made.whole = PROGRAM_NO_BUFFER;
     list_push(b->a, &b->p->buffers, made);
     list_push(b->a, &b->life, ((lifetime){UINT32_MAX, 0}));
     return (uint32_t)b->p->buffers.count - 1;
@@ -38,13 +39,21 @@ uint32_t build_buffer(builder *b, value_id v) {
         made.data = val->constant->data;
         made.splat = val->constant->splat;
     }
+    if (b->parts && b->parts[v].whole) {
+        made.whole = build_buffer(b, b->parts[v].whole);
+        made.within = b->parts[v].offset;
+        b->p->buffers.data[made.whole].has_parts = true;
+    }
     return b->buffer_of[v] = build_add_buffer(b, made);
 }
 
+/* What is done with a part is done with the whole. */
 static void touch(builder *b, uint32_t buffer) {
-    lifetime *l = &b->life.data[buffer];
-    if (l->first == UINT32_MAX) l->first = b->now;
-    l->last = b->now;
+    for (; buffer != PROGRAM_NO_BUFFER; buffer = b->p->buffers.data[buffer].whole) {
+        lifetime *l = &b->life.data[buffer];
+        if (l->first == UINT32_MAX) l->first = b->now;
+        l->last = b->now;
+    }
 }
 
 /* ---- steps ---- */
@@ -221,6 +230,7 @@ static bool build_steps(builder *b, node_id n) {
         b->buffer_of[nd->outputs[0]] = build_buffer(b, nd->inputs[0]);
         return true;
     }
+    if (b->joined && b->joined[n]) return true;
     if (strcmp(op->name, "If") == 0 && !*op->domain) return build_if(b, n);
     if (strcmp(op->name, "Loop") == 0 && !*op->domain) return build_loop(b, n);
     bool group = strcmp(op->domain, OP_INTERNAL) == 0 && node_attr(nd, "body");
@@ -312,6 +322,15 @@ static void place_weights(builder *b) {
     b->p->weight_bytes = offset;
 }
 
+/* A part lies in its whole, which is an earlier buffer. */
+static void place_part(builder *b, uint32_t i) {
+    program_buffer *part = &b->p->buffers.data[i];
+    if (part->whole == PROGRAM_NO_BUFFER) return;
+    part->offset = dim_add(b->g->dims, b->p->buffers.data[part->whole].offset, part->within);
+    part->first = b->life.data[i].first;
+    part->last = b->life.data[i].last;
+}
+
 static void place_arena(builder *b) {
     program *p = b->p;
     for (size_t i = 0; i < b->kept.count; i++) b->life.data[b->kept.data[i]].last = b->now;
@@ -319,7 +338,9 @@ static void place_arena(builder *b) {
     uint32_t *which = ARENA_ARRAY(b->a, uint32_t, p->buffers.count);
     size_t count = 0;
     for (uint32_t i = 0; i < p->buffers.count; i++) {
-        if (p->buffers.data[i].place != PLACE_ARENA || b->life.data[i].first == UINT32_MAX)
+        const program_buffer *buffer = &p->buffers.data[i];
+        if (buffer->place != PLACE_ARENA || b->life.data[i].first == UINT32_MAX ||
+            buffer->whole != PROGRAM_NO_BUFFER)
             continue;
         which[count] = i;
         planned[count++] = (plan_buffer){.bytes = build_upper(b, p->buffers.data[i].bytes),
@@ -333,6 +354,7 @@ static void place_arena(builder *b) {
         buffer->first = planned[i].first;
         buffer->last = planned[i].last;
     }
+    for (uint32_t i = 0; i < p->buffers.count; i++) place_part(b, i);
     p->arena_bytes = r.arena_bytes;
     p->live_bytes = r.live;
     p->live_count = r.live_count;
@@ -394,6 +416,7 @@ program *program_build(graph *g, arena *a, const build_options *options) {
     builder b = begin_program(g, a, options);
     b.tail = &b.p->steps;
     b.last_use = build_last_uses(&b);
+    build_find_parts(&b);
     add_inputs(&b);
     build_string_constants(&b);
     for (value_id v = 1; v < g->values.count; v++)

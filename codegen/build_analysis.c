@@ -185,15 +185,17 @@ static bool shared_parameter(const builder *b, const loop_kernel *k, loop_buf in
 
 static bool input_dies(const builder *b, node_id n, value_id v) {
     uint32_t buffer = b->buffer_of[v];
-    return buffer != NO_BUFFER && b->p->buffers.data[buffer].place == PLACE_ARENA &&
-           b->last_use[v] == b->position[n];
+    if (buffer == NO_BUFFER || b->last_use[v] != b->position[n]) return false;
+    const program_buffer *memory = &b->p->buffers.data[buffer];
+    return memory->place == PLACE_ARENA && memory->whole == PROGRAM_NO_BUFFER && !memory->has_parts;
 }
 
 void build_reuse_inputs(builder *b, node_id n, loop_kernel *k, const value_id *inner,
                         const value_id *outer, size_t count) {
     uint32_t group = 0;
     for (size_t o = 0; o < count; o++) {
-        if (b->buffer_of[outer[o]] != NO_BUFFER) continue;
+        bool apart = b->parts && b->parts[outer[o]].whole;
+        if (b->buffer_of[outer[o]] != NO_BUFFER || apart) continue;
         loop_buf output = 0;
         while (k->buffers.data[output].value != inner[o]) output++;
         for (loop_buf i = 0; i < k->buffers.count; i++) {

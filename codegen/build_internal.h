@@ -15,6 +15,12 @@ typedef struct {
     dim flops, bytes;
 } build_cost;
 
+/* A value that lies in another one's memory: see build_parts.c. */
+typedef struct {
+    value_id whole; /* 0: it does not */
+    dim offset;     /* bytes */
+} value_part;
+
 typedef struct {
     graph *g;
     arena *a;
@@ -32,6 +38,8 @@ typedef struct {
     program_step **tail;
     LIST(const char *) kernel_texts;
     LIST(uint32_t) kept; /* buffers that strings point into: they live to the end */
+    value_part *parts;   /* of every value; NULL: none lies in another */
+    bool *joined;        /* of every node: a concatenation that its operands' kernels do */
 } builder;
 
 uint32_t build_buffer(builder *b, value_id v);
@@ -67,6 +75,8 @@ void build_call(builder *b, loop_kernel *k, const char *label);
 /* Appends the steps of a Loop node. */
 bool build_loop(builder *b, node_id n);
 
+/* Finds the values that are made in the memory of a concatenation; after build_last_uses. */
+void build_find_parts(builder *b);
 /* Whether the node's result is its first input under another shape: no kernel is made. */
 bool build_is_view(const graph *g, node_id n);
 /* Fills b->position and returns the position of every value's last reader; UINT32_MAX for outputs

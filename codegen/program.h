@@ -29,6 +29,10 @@ typedef struct {
     size_t element_bytes;
     uint32_t first,
         last; /* ARENA: steps, counted as they stand, between which it holds something */
+    /* ARENA: a buffer within another has its offset from that one's beginning, in `within`. */
+    uint32_t whole; /* PROGRAM_NO_BUFFER: it is none */
+    dim within;
+    bool has_parts;
 } program_buffer;
 
 /* One compiled function. Kernels with equal bodies share one entry. */

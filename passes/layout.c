@@ -408,15 +408,15 @@ static bool border_of_transposed(graph *g, node_id n, int64_t *before, int64_t *
 /* What node n reads around its first input; false if that is nothing, or not zeros. */
 static bool border_of(graph *g, node_id n, int64_t *before, int64_t *after) {
     const node *nd = graph_node(g, n);
-    if (!nd->input_count || !nd->inputs[0]) return false;
     if (named(nd, OP_INTERNAL, "WinogradInput") || named(nd, OP_INTERNAL, "WinogradConv")) {
         border_of_tiles(g, n, before, after);
         return before[0] || before[1] || after[0] || after[1];
     }
-    bool blocked =
-        is_blocked(graph_type(g, nd->inputs[0])) || is_blocked(graph_type(g, nd->outputs[0]));
-    if (blocked && named(nd, "", "ConvTranspose")) return border_of_transposed(g, n, before, after);
-    return blocked && named(nd, "", "Conv") && padding_of(g, n, before, after);
+    bool transposed = named(nd, "", "ConvTranspose");
+    if (!transposed && !named(nd, "", "Conv")) return false;
+    if (!is_blocked(graph_type(g, nd->inputs[0])) && !is_blocked(graph_type(g, nd->outputs[0])))
+        return false;
+    return transposed ? border_of_transposed(g, n, before, after) : padding_of(g, n, before, after);
 }
 
 /* Whether v's own memory can have a border: a kernel of this region writes it, and it is nobody's
@@ -464,6 +464,58 @@ static void add_halos(layouter *l, region_id r) {
     }
 }
 
+/* Whether a node joins whole blocks of channels of one image, each once, in memory of the region's
+ * own. */
+static bool joins_blocks(layouter *l, const node *n) {
+    if (!named(n, "", "Concat")) return false;
+    const type *y = graph_type(l->g, n->outputs[0]);
+    int64_t axis = node_attr_int(n, "axis", 0);
+    if (!is_blocked(y) || y->layout->block_axis != 1 || (axis != 1 && axis + y->rank != 1) ||
+        constant_dim(l->g, y, 0) != 1 || !can_have_halo(l, n->outputs[0], n->region))
+        return false;
+    for (uint32_t i = 0; i < n->input_count; i++) {
+        const type *x = graph_type(l->g, n->inputs[i]);
+        int64_t channels = constant_dim(l->g, x, 1);
+        if (!is_blocked(x) || x->layout->block_axis != 1 || channels < 0 || channels % l->block ||
+            !can_have_halo(l, n->inputs[i], n->region))
+            return false;
+        for (uint32_t j = 0; j < i; j++)
+            if (n->inputs[j] == n->inputs[i]) return false;
+    }
+    return true;
+}
+
+/* Makes the halo of v at least as wide as `wide`; whether it was not. */
+static bool widen_halo(layouter *l, value_id v, const tensor_layout *wide) {
+    tensor_layout *y = ARENA_NEW(l->g->memory, tensor_layout);
+    bool wider = false;
+    *y = *graph_type(l->g, v)->layout;
+    for (int i = 0; i < TENSOR_MAX_RANK; i++) {
+        wider |= y->halo_before[i] < wide->halo_before[i] || y->halo_after[i] < wide->halo_after[i];
+        if (y->halo_before[i] < wide->halo_before[i]) y->halo_before[i] = wide->halo_before[i];
+        if (y->halo_after[i] < wide->halo_after[i]) y->halo_after[i] = wide->halo_after[i];
+    }
+    if (wider) graph_value(l->g, v)->type.layout = y;
+    return wider;
+}
+
+/* Operands of a concatenation and its result get the same halo: then they can lie in it from the
+ * start (codegen/build_parts.c). A result may be an operand again. */
+static bool join_halos(layouter *l, region_id r) {
+    size_t count;
+    bool changed = false;
+    const node_id *order = rewrite_nodes(l->g, r, &count);
+    for (size_t i = 0; i < count; i++) {
+        const node nd = *graph_node(l->g, order[i]);
+        if (!joins_blocks(l, &nd)) continue;
+        for (uint32_t j = 0; j < nd.input_count; j++)
+            changed |= widen_halo(l, nd.outputs[0], graph_type(l->g, nd.inputs[j])->layout);
+        for (uint32_t j = 0; j < nd.input_count; j++)
+            changed |= widen_halo(l, nd.inputs[j], graph_type(l->g, nd.outputs[0])->layout);
+    }
+    return changed;
+}
+
 static long run(graph *g, const pass_options *options) {
     if (!options->vector_block || rewrite_has_groups(g)) return 0;
     layouter l = {.g = g, .block = options->vector_block, .count = g->values.count};
@@ -471,6 +523,7 @@ static long run(graph *g, const pass_options *options) {
     l.blocked = ARENA_ARRAY(g->memory, value_id, l.count);
     lay_region(&l, GRAPH_MAIN);
     add_halos(&l, GRAPH_MAIN);
+    while (join_halos(&l, GRAPH_MAIN)) l.changes++;
     return l.changes;
 }
 

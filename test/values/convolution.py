@@ -50,6 +50,38 @@ def main(onnxcc):
         ]
         cases.add(name, nodes, {"x": x}, {"y": None}, constants)
         cases.add(f"{name}_open", nodes, {"x": x}, {"y": None}, constants, dims=dims)
+    # Concatenations that their operands' kernels write into: of blocks of channels, with halos or not, within each other, as
+    # neighbours in a larger one, with operands that others read before and behind it; of rows.
+    one = x[:1]
+    three = dict(pads=[1] * 4)
+    constants = {"w": numbers(16, 3, 3, 3) / 5, "u": numbers(32, 16, 3, 3) / 9, "v": numbers(16, 48, 3, 3) / 20, "t": numbers(8, 64, 1, 1) / 9,
+                 "s": numbers(8, 112, 3, 3) / 30, "rows": np.array([6, -1])}
+    dense = [
+        node("Conv", ["x", "w"], ["a"], **three),
+        node("Conv", ["a", "u"], ["b"], **three),
+        node("Concat", ["a", "b"], ["ab"], axis=1),
+        node("Conv", ["ab", "v"], ["c"], **three),
+        node("Relu", ["ab"], ["over"]),
+        node("Concat", ["a", "b", "c"], ["abc"], axis=1),
+        node("Conv", ["abc", "t"], ["d"]),
+        node("Concat", ["abc", "over"], ["all"], axis=1),
+        node("Conv", ["all", "s"], ["e"], **three),
+        node("Sigmoid", ["a"], ["f"]),
+        node("Add", ["d", "e"], ["y"]),
+    ]
+    rows = [
+        node("Relu", ["x"], ["a"]),
+        node("Sigmoid", ["x"], ["b"]),
+        node("Concat", ["a", "b"], ["ab"], axis=1),
+        node("Tanh", ["ab"], ["c"]),
+        node("Reshape", ["ab", "rows"], ["d"]),
+        node("Neg", ["d"], ["e"]),
+        node("Add", ["c", "ab"], ["y"]),
+        node("Mul", ["a", "a"], ["f"]),
+    ]
+    for name, nodes, results, data in [("joined_dense", dense, "yf", one), ("joined_rows", rows, "yef", numbers(1, 3, 16, 16))]:
+        cases.add(name, nodes, {"x": data}, dict.fromkeys(results), constants)
+        cases.add(f"{name}_open", nodes, {"x": data}, dict.fromkeys(results), constants, dims={"x": [1, 3, "height", "width"]})
     # Groups narrower than a block of channels, as wide, wider; behind and before convolutions of one group.
     for channels, groups, outputs in [(32, 8, 32), (64, 8, 64), (64, 4, 64), (96, 4, 96), (64, 2, 64), (96, 3, 48), (48, 3, 96), (40, 5, 40),
                                       (104, 13, 104), (24, 3, 24), (72, 3, 72), (48, 4, 48), (60, 5, 60)]:

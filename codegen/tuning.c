@@ -8,7 +8,8 @@
 const char *tuning_key(loop_kernel *k, const target_machine *m, arena *a) {
     const char *name = k->name;
     k->name = "k";
-    const char *text = arena_printf(a, "%s %s %s", ONNXCC_VERSION, m->name, loop_text(k, a));
+    const char *text =
+        arena_printf(a, "%s %d %s %s", ONNXCC_VERSION, TARGET_RANKING, m->name, loop_text(k, a));
     k->name = name;
     XXH128_hash_t h = XXH3_128bits(text, strlen(text));
     return arena_printf(a, "%016llx%016llx", (unsigned long long)h.high64,

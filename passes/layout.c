@@ -364,12 +364,14 @@ static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t 
     const int64_t *taps = node_attr_ints(nd, "kernel_shape", &count);
     const int64_t *strides = node_attr_ints(nd, "strides", &count);
     const int64_t *pads = node_attr_ints(nd, "pads", &count);
+    const int64_t *dilations = node_attr_ints(nd, "dilations", &count);
     for (size_t i = 0; i < axes; i++) {
-        int64_t in = constant_dim(g, x, (int)i + 2),
-                most = pads[axes + i] + tile[i] * strides[i] - 1;
-        int64_t out = (in + pads[i] + pads[axes + i] - taps[i]) / strides[i] + 1;
-        int64_t whole = (out + tile[i] - 1) / tile[i] * tile[i];
-        int64_t end = (whole - 1) * strides[i] + taps[i] - pads[i];
+        int64_t in = constant_dim(g, x, (int)i + 2), apart = count ? dilations[i] : 1;
+        int64_t most = pads[axes + i] + tile[i] * strides[i] * apart - 1;
+        int64_t reach = (taps[i] - 1) * apart + 1;
+        int64_t out = (in + pads[i] + pads[axes + i] - reach) / strides[i] + 1;
+        int64_t whole = ((out + apart - 1) / apart + tile[i] - 1) / tile[i] * tile[i] * apart;
+        int64_t end = (whole - 1) * strides[i] + reach - pads[i];
         before[i] = pads[i];
         after[i] = in < 0 ? most : end > in ? end - in : 0;
     }

@@ -17,7 +17,8 @@ enum {
     L2_BYTES = 1 << 20,      /* what stays near while the rest streams */
     STACK_BYTES = 144 << 10, /* most transformed data that a kernel keeps to itself */
     MOST_GROWN =
-        16 << 20,     /* bytes of weights that are over four times the size of the plain ones */
+        16 << 20, /* bytes of weights that are over four times the size of the plain ones */
+    MOST_DILATION = 64,
     TYPICAL_SIZE = 64 /* of an axis of unknown length */
 };
 
@@ -27,7 +28,7 @@ typedef struct {
     int axes;
     int64_t images, inputs, outputs, size[2]; /* of the result; symbols at a typical size */
     bool open;                                /* some size is symbolic */
-    int64_t taps[2], strides[2], pads[4];     /* pads: those of the attribute */
+    int64_t taps[2], strides[2], dilations[2], pads[4]; /* pads: those of the attribute */
     const winograd_axis *along[2];
     int64_t tiles, vectors; /* of a block */
     bool fused, tiles_outside;
@@ -38,8 +39,11 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 static int64_t tile_count(const shape *s) {
-    return s->images * ceil_div(s->size[0], s->along[0]->out) *
-           ceil_div(s->size[1], s->along[1]->out);
+    int64_t tiles = s->images;
+    for (int i = 0; i < 2; i++)
+        tiles *=
+            s->dilations[i] * ceil_div(ceil_div(s->size[i], s->dilations[i]), s->along[i]->out);
+    return tiles;
 }
 
 static int64_t size_of(const graph *g, dim d, int64_t typical, bool *open) {
@@ -56,14 +60,18 @@ static bool read_window(graph *g, node_id n, shape *s) {
     if (!window_kernel_weights(g, n, nd->inputs[1], &w) ||
         !window_read(g, n, nd->inputs[0], false, &w))
         return false;
-    s->taps[0] = s->strides[0] = s->size[0] = 1;
+    s->taps[0] = s->strides[0] = s->dilations[0] = s->size[0] = 1;
     for (int i = 0; i < s->axes; i++) {
         int at = 2 - s->axes + i;
         s->strides[at] = w.stride[i];
-        if (w.dilation[i] != 1 || !dim_is_const(g->dims, w.kernel[i], &s->taps[at]) ||
+        s->dilations[at] = w.dilation[i];
+        if (w.dilation[i] > MOST_DILATION || !dim_is_const(g->dims, w.kernel[i], &s->taps[at]) ||
             !dim_is_const(g->dims, w.before[i], &s->pads[i]) ||
-            !dim_is_const(g->dims, w.after[i], &s->pads[s->axes + i]) ||
-            s->pads[i] >= s->taps[at] || s->pads[s->axes + i] >= s->taps[at])
+            !dim_is_const(g->dims, w.after[i], &s->pads[s->axes + i]))
+            return false;
+        int64_t reach = (s->taps[at] - 1) * s->dilations[at];
+        if (s->pads[i] > reach || s->pads[s->axes + i] > reach ||
+            (s->dilations[at] > 1 && s->strides[at] > 1))
             return false;
         s->size[at] = size_of(g, w.out[i], TYPICAL_SIZE, &s->open);
     }
@@ -205,10 +213,11 @@ static bool replace(graph *g, node_id n, const shape *s) {
     attr attrs[] = {attr_ints("size", out + first, axes),
                     attr_ints("kernel_shape", s->taps + first, axes),
                     attr_ints("strides", s->strides + first, axes),
+                    attr_ints("dilations", s->dilations + first, axes),
                     attr_int("tiles", s->tiles),
                     attr_ints("pads", s->pads, 2 * axes),
                     attr_int("vectors", s->vectors)};
-    enum { OF_WEIGHTS = 3, OF_DATA = 5, OF_PRODUCTS = 6, PADS = 4 };
+    enum { OF_WEIGHTS = 3, OF_DATA = 6, OF_PRODUCTS = 7, PADS = 5 };
     value_id u = 0; /* that of another convolution with these weights, such as one of a pyramid */
     for (size_t i = 1; !u && i < g->nodes.count; i++)
         if (g->nodes.data[i].region == nd.region && transforms(&g->nodes.data[i], w, s))

@@ -40,7 +40,7 @@ static double times_read(const read_count *c, loop_expr load) {
     return times;
 }
 
-/* Elements that the load walks until a loop around reads them again, or threads part. */
+/* Elements that the load walks before a loop around reads them again, or threads part. */
 static int64_t panel_of(const read_count *c, loop_expr load) {
     int64_t elements = 1, extent;
     for (int i = c->depth; i-- > 0;) {

@@ -299,8 +299,8 @@ static void cut_vectors(cut_nest *c, const loop_nest *n, int lanes) {
     }
 }
 
-/* How many vectors of a load lie side by side where they are blocks of columns: how far the axis
- * of vectors moves it by vectors. 0 if there is no end of it. */
+/* How many vectors of a load lie side by side, as blocks of columns have them: for how many steps
+ * the axis of vectors moves it by one vector. 0 if there is no end of it. */
 static int64_t vectors_beside(const cut_nest *c, const cut_axis *vectors, loop_expr flat) {
     enum { MOST = 8 };
     loop_kernel *k = c->s->k;
@@ -350,8 +350,8 @@ static double buffer_bytes(const loop_kernel *k, loop_buf buf) {
     return bytes;
 }
 
-/* Whether small weights meet so many data that these are better read once: by threads, whose shares
- * then are rows of the data, and fit those of the kernels around, and where no cache holds them. */
+/* Whether small weights meet so many data that the data had better be read once: no cache may hold
+ * them, and threads then share rows of them, as they do in the kernels around. */
 static bool has_many_rows(cut_nest *c, const loop_stmt *body) {
     loop_kernel *k = c->s->k;
     size_t count;
@@ -362,11 +362,11 @@ static bool has_many_rows(cut_nest *c, const loop_stmt *body) {
         double *most = loop_uses_var(k, a[i].flat, c->lane) ? &weights : &data;
         if (bytes > *most) *most = bytes;
     }
-    return weights <= (double)c->s->m->l2_bytes / 4 && data >= 2 * weights;
+    return weights > 0 && weights <= (double)c->s->m->l2_bytes / 4 && data >= 2 * weights;
 }
 
 /* Axes that the vector operand moves with go outside, in their order: its panel then stays in cache
- * while the others run. Or the others do. */
+ * while the others run. Where rows are outside it is the other way round. */
 static void order_axes(cut_nest *c, const tile_search *t) {
     cut_axis sorted[MAX_CUT];
     int n = 0;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Vector operations, and bytes, from which on threads share a kernel. */
+/* Vector operations, and bytes, from which on threads share a kernel (emit_entry.c). */
 enum { SHARED_PRODUCTS = 16000, SHARED_BYTES = 200000 };
 
 /* Loads of one reduction step that the tile's size multiplies. */
@@ -134,8 +134,8 @@ static double tiling_cost(const tile_search *t, int64_t *size, int axis, double 
     return cost;
 }
 
-/* What the tiling costs where two threads share it: an odd one of few tiles leaves a thread idle
- * while it runs. One of them alone may be all there is, so that this counts for little. */
+/* How much worse a tiling is where two threads share it: with an odd number of tiles one thread
+ * waits for the other's last. It counts for little, since there may be one thread only. */
 static double share_factor(const tile_search *t, const int64_t *size) {
     double tiles = 1, products = t->steps, operand = 0;
     for (int j = 0; j < t->count; j++) {

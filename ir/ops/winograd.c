@@ -6,7 +6,8 @@
  * block of transformed data is small enough for the stack. Tiles are numbered through the batch,
  * row by row, and cut into blocks of `tiles`; the last block repeats its last tile, and nobody
  * stores what comes of that. The attribute `size` is that of a tile of results. A convolution along
- * one axis has one row. */
+ * one axis has one row. One with dilations d has d * d dense ones within: those of the results that
+ * lie d apart, and each tile is of one of these. */
 #include "ir/ops/kit.h"
 #include "ir/ops/window.h"
 #include "ir/ops/winograd_axis.h"
@@ -60,8 +61,10 @@ typedef struct {
     int64_t tiles; /* a block */
     int rank;      /* of the result: 3 with columns alone, 4 with rows too */
     dim images;
-    dim out[2];       /* rows and columns of the result */
-    dim down, across; /* tiles of one image */
+    dim out[2];          /* rows and columns of the result */
+    int64_t dilation[2]; /* along the rows and the columns */
+    dim each[2];         /* tiles along an axis, of those results that lie a dilation apart */
+    dim down, across;    /* tiles of one image */
     dim total, blocks;
 } grid;
 
@@ -72,13 +75,21 @@ static bool read_grid(graph *g, node_id n, const type *y, grid *r) {
     r->tiles = node_attr_int(graph_node(g, n), "tiles", 0);
     if (r->tiles < 1 || r->tiles > MOST_TILES)
         return op_error(g, n, NULL, "attribute tiles is not in 1 to %d", MOST_TILES);
-    if (!read_algorithm(g, n, &r->a)) return false;
+    r->dilation[0] = r->dilation[1] = 1;
+    if (!read_algorithm(g, n, &r->a) ||
+        (node_attr(graph_node(g, n), "dilations") && !read_pair(g, n, "dilations", r->dilation)))
+        return false;
     r->rank = y->rank;
     r->images = y->dims[0];
     r->out[0] = r->rank == 4 ? y->dims[2] : dim_const(t, 1);
     r->out[1] = y->dims[r->rank - 1];
-    r->down = dim_ceildiv(t, r->out[0], dim_const(t, r->a.axes[0]->out));
-    r->across = dim_ceildiv(t, r->out[1], dim_const(t, r->a.axes[1]->out));
+    for (int i = 0; i < 2; i++) {
+        dim apart = dim_const(t, r->dilation[i]);
+        dim results = dim_ceildiv(t, r->out[i], apart);
+        r->each[i] = dim_ceildiv(t, results, dim_const(t, r->a.axes[i]->out));
+    }
+    r->down = dim_mul(t, r->each[0], dim_const(t, r->dilation[0]));
+    r->across = dim_mul(t, r->each[1], dim_const(t, r->dilation[1]));
     r->total = dim_mul(t, r->images, dim_mul(t, r->down, r->across));
     r->blocks = dim_ceildiv(t, r->total, dim_const(t, r->tiles));
     return true;
@@ -110,15 +121,24 @@ typedef struct {
     loop_expr image, row, column;
 } place;
 
+/* The first result along one axis of tile `at` of that axis. */
+static loop_expr first_result(lower *l, const grid *r, int axis, loop_expr at) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr size = loop_int(k, r->a.axes[axis]->out), each = loop_dim(k, r->each[axis]);
+    if (r->dilation[axis] == 1) return loop_mul(k, at, size);
+    loop_expr apart = loop_int(k, r->dilation[axis]);
+    loop_expr within = loop_mul(k, loop_mul(k, loop_mod(k, at, each), size), apart);
+    return loop_add(k, loop_floordiv(k, at, each), within);
+}
+
 static place place_tile(lower *l, const grid *r, loop_expr tile) {
     loop_kernel *k = lower_kernel(l);
     loop_expr across = loop_dim(k, r->across), down = loop_dim(k, r->down);
-    loop_expr high = loop_int(k, r->a.axes[0]->out), wide = loop_int(k, r->a.axes[1]->out);
     loop_expr line = loop_floordiv(k, tile, across);
     bool one = dim_equals_const(lower_graph(l)->dims, r->images, 1);
     return (place){one ? loop_int(k, 0) : loop_floordiv(k, line, down),
-                   loop_mul(k, one ? line : loop_mod(k, line, down), high),
-                   loop_mul(k, loop_mod(k, tile, across), wide)};
+                   first_result(l, r, 0, one ? line : loop_mod(k, line, down)),
+                   first_result(l, r, 1, loop_mod(k, tile, across))};
 }
 
 /* Whether `index` is below `limit`, as far as is known. */
@@ -386,8 +406,8 @@ static void write_result(void *user, int i, int j, loop_expr value) {
     winograd *c = user;
     lower *l = c->l;
     loop_kernel *k = lower_kernel(l);
-    loop_expr row = loop_add(k, c->from.row, loop_int(k, i));
-    loop_expr column = loop_add(k, c->from.column, loop_int(k, j));
+    loop_expr row = loop_add(k, c->from.row, loop_int(k, i * c->r.dilation[0]));
+    loop_expr column = loop_add(k, c->from.column, loop_int(k, j * c->r.dilation[1]));
     loop_expr inside = is_result(c, row, c->r.out[0]), also = is_result(c, column, c->r.out[1]);
     if (inside && also)
         inside = loop_and(k, inside, also);

@@ -20,6 +20,14 @@ def conv(inputs, outputs, taps=(3, 3)):
     return numbers(outputs, inputs, *taps) / np.float32(np.sqrt(inputs * np.prod(taps)))
 
 
+def spread(w, dilations):
+    """The dense window of a dilated one: with zeros between the taps."""
+    taps = zip(w.shape[2:], dilations)
+    dense = np.zeros((*w.shape[:2], *((n - 1) * d + 1 for n, d in taps)), np.float32)
+    dense[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = w
+    return dense
+
+
 def convolution(x, w, pads, strides=(1, 1)):
     """In doubles: the direct sum, as the standard says."""
     axes = w.ndim - 2
@@ -67,6 +75,21 @@ def main(onnxcc):
         nodes = [node("Conv", ["x", "w"], ["y"], pads=pads, strides=strides)]
         cases.add(name, nodes, {"x": data}, {"y": None}, {"w": w}, expected)
         dims = {"x": ["batch", x[1], *(f"size{i}" for i in range(len(x) - 2))]}
+        cases.add(f"{name}_open", nodes, {"x": data}, {"y": None}, {"w": w}, expected, dims=dims)
+    # Dilations: each tile is of results that lie so far apart; the last of them have fewer rows, or none.
+    for name, x, outputs, taps, dilations, pads in [
+        ("apart", (1, 64, 28, 30), 64, (3, 3), (2, 2), (2, 2, 2, 2)),
+        ("apart_odd", (2, 48, 29, 31), 72, (3, 3), (4, 3), (4, 0, 3, 3)),
+        ("apart_columns", (1, 64, 20, 37), 64, (3, 3), (1, 5), (1, 5, 1, 5)),
+        ("apart_line", (1, 64, 200), 64, (3,), (8,), (8, 8)),
+        ("apart_line_of_five", (2, 64, 131), 48, (5,), (3,), (12, 0)),
+        ("far_apart", (1, 64, 40, 40), 64, (3, 3), (12, 12), (12, 12, 12, 12)),
+    ]:
+        data, w = numbers(*x), conv(x[1], outputs, taps)
+        expected = [convolution(data, spread(w, dilations), pads).astype(np.float32)]
+        nodes = [node("Conv", ["x", "w"], ["y"], pads=pads, dilations=dilations)]
+        dims = {"x": [x[0], x[1], *(f"size{i}" for i in range(len(x) - 2))]}
+        cases.add(name, nodes, {"x": data}, {"y": None}, {"w": w}, expected)
         cases.add(f"{name}_open", nodes, {"x": data}, {"y": None}, {"w": w}, expected, dims=dims)
     x, w, v = numbers(2, 48, 11, 13), conv(48, 48), conv(48, 48)
     bias = numbers(48)

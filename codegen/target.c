@@ -31,6 +31,17 @@ static const target_machine machines[] = {
      .half = true,
      .l1_bytes = 32 * KILO,
      .l2_bytes = 512 * KILO},
+    {.name = "x86-64-v3-vnni",
+     .cpu = "x86-64-v3",
+     .schedule = schedule_x86,
+     .features = "+avxvnni",
+     .vector_bytes = 32,
+     .vector_registers = 16,
+     .fma = true,
+     .half = true,
+     .vnni = true,
+     .l1_bytes = 32 * KILO,
+     .l2_bytes = 512 * KILO},
     {.name = "x86-64-v4",
      .cpu = "x86-64-v4",
      .schedule = schedule_x86,
@@ -81,7 +92,9 @@ bool target_runs_here(const target_machine *m) {
               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
               __builtin_cpu_supports("avx512vl");
     if (m->bf16 && !__builtin_cpu_supports("avx512bf16")) return false;
-    if (m->vnni && !__builtin_cpu_supports("avx512vnni")) return false;
+    bool dots = m->vector_bytes == 64 ? __builtin_cpu_supports("avx512vnni")
+                                      : __builtin_cpu_supports("avxvnni");
+    if (m->vnni && !dots) return false;
     return m->vector_bytes == 64 ? v4 : m->vector_bytes == 32 ? v3 : v2;
 }
 #else

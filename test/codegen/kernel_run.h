@@ -162,7 +162,8 @@ static inline bool run_compare(loop_kernel *k, const run_data *r, const target_m
     return ok;
 }
 
-static const char *const run_levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni"};
-enum { RUN_LEVELS = 4 };
+static const char *const run_levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v3-vnni", "x86-64-v4",
+                                         "x86-64-v4-vnni"};
+enum { RUN_LEVELS = sizeof run_levels / sizeof *run_levels };
 
 #endif

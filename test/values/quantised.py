@@ -9,7 +9,7 @@ from cases import WAYS, Cases
 from onnx import helper
 
 node = helper.make_node
-LEVELS = ["x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni"]
+LEVELS = ["x86-64-v2", "x86-64-v3", "x86-64-v3-vnni", "x86-64-v4", "x86-64-v4-vnni"]
 
 
 def numbers(kind, *shape):

@@ -11,15 +11,6 @@
 
 /* ---- layouts ---- */
 
-static bool same_layout(const type *x, const type *y) {
-    if (!x->layout || !y->layout) return x->layout == y->layout;
-    for (int i = 0; i < x->rank; i++)
-        if (x->layout->halo_before[i] != y->layout->halo_before[i] ||
-            x->layout->halo_after[i] != y->layout->halo_after[i])
-            return false;
-    return x->layout->block_axis == y->layout->block_axis && x->layout->block == y->layout->block;
-}
-
 /* Whether slices of a tensor along this axis are stretches of its memory. */
 static bool is_sliced(const graph *g, const type *y, int axis) {
     for (int i = 0; i < axis; i++)
@@ -31,7 +22,9 @@ static bool is_sliced(const graph *g, const type *y, int axis) {
 /* Whether x, an operand of result y, fills whole blocks. */
 static bool is_slice(const graph *g, const type *x, const type *y, int axis) {
     int64_t n;
-    if (x->kind != TYPE_TENSOR || x->dtype != y->dtype || !same_layout(x, y)) return false;
+    if (x->kind != TYPE_TENSOR || x->dtype != y->dtype ||
+        !layout_equal(x->layout, y->layout, y->rank))
+        return false;
     return !x->layout ||
            (dim_is_const(g->dims, x->dims[axis], &n) && n > 0 && n % x->layout->block == 0);
 }
@@ -61,24 +54,25 @@ static bool is_aligned(const builder *b, dim offset) {
 
 /* ---- concatenations ---- */
 
-/* The axis of a concatenation whose operands are slices of its result; -1 if it is none such. */
-static int joined_axis(const builder *b, node_id n) {
+/* Whether the node is a concatenation whose operands are slices of its result, each once. */
+static bool joins_slices(const builder *b, node_id n) {
     const graph *g = b->g;
     const node *nd = graph_node(g, n);
-    if (strcmp(nd->op->name, "Concat") != 0 || *nd->op->domain || !nd->outputs[0]) return -1;
+    if (strcmp(nd->op->name, "Concat") != 0 || *nd->op->domain || !nd->outputs[0]) return false;
     const type *y = graph_type(g, nd->outputs[0]);
     int axis = (int)node_attr_int(nd, "axis", 0);
     if (axis < 0) axis += y->rank;
-    if (y->dtype == DTYPE_STRING || dtype_bits(y->dtype) < 8 || !is_sliced(g, y, axis)) return -1;
+    if (y->dtype == DTYPE_STRING || dtype_bits(y->dtype) < 8 || !is_sliced(g, y, axis))
+        return false;
     dim offset = dim_const(g->dims, 0);
     for (uint32_t i = 0; i < nd->input_count; i++) {
         if (!is_slice(g, graph_type(g, nd->inputs[i]), y, axis) || !is_aligned(b, offset))
-            return -1;
+            return false;
         for (uint32_t j = 0; j < i; j++)
-            if (nd->inputs[j] == nd->inputs[i]) return -1;
+            if (nd->inputs[j] == nd->inputs[i]) return false;
         offset = dim_add(g->dims, offset, bytes_of(b, nd->inputs[i]));
     }
-    return axis;
+    return true;
 }
 
 /* The operands become parts of the result, unless some belong elsewhere. */
@@ -115,7 +109,7 @@ void build_find_parts(builder *b) {
     for (size_t i = main->nodes.count; i-- > 0;) {
         node_id n = main->nodes.data[i];
         const node *nd = graph_node(b->g, n);
-        if (joined_axis(b, n) < 0 || b->last_use[nd->outputs[0]] == UINT32_MAX) continue;
+        if (!joins_slices(b, n) || b->last_use[nd->outputs[0]] == UINT32_MAX) continue;
         bool own = b->parts[nd->outputs[0]].whole;
         b->joined[n] = (!own && lies_within(b, nd)) || claim(b, nd);
     }

@@ -260,7 +260,7 @@ type type_tensor_const(graph *g, dtype t, int rank, const int64_t *dims) {
     return type_tensor(t, rank, d);
 }
 
-static bool layout_equal(const tensor_layout *x, const tensor_layout *y, int rank) {
+bool layout_equal(const tensor_layout *x, const tensor_layout *y, int rank) {
     if (!x || !y) return x == y;
     bool same = x->block_axis == y->block_axis && (x->block_axis < 0 || x->block == y->block);
     for (int i = 0; i < rank; i++)

@@ -196,6 +196,8 @@ attr attr_string(const char *name, const char *v);
 type type_tensor(dtype t, int rank, const dim *dims);
 type type_tensor_const(graph *g, dtype t, int rank, const int64_t *dims);
 bool type_equal(const type *a, const type *b);
+/* Whether tensors of `rank` axes lie in the same order; either may be NULL: row-major. */
+bool layout_equal(const tensor_layout *x, const tensor_layout *y, int rank);
 dim type_elements(dim_table *t, const type *ty); /* product of the dimensions */
 dim type_bytes(dim_table *t, const type *ty);    /* in memory, with blocks and halo */
 bool type_static_dims(const dim_table *t, const type *ty,

@@ -63,7 +63,7 @@ static bool is_vector(const read_count *c, loop_expr load) {
 /* Whether x goes on with v, and does not come round again and again. */
 static bool goes_on_with(const loop_kernel *k, loop_expr x, loop_var v) {
     const loop_node *n = loop_get(k, x);
-    if (n->op == LOOP_MOD) return false;
+    if (n->op == LOOP_MOD || !loop_uses_var(k, x, v)) return false;
     if (n->op == LOOP_VAR) return (loop_var)n->i == v;
     for (uint32_t i = 0; i < n->arg_count; i++)
         if (goes_on_with(k, n->args[i], v)) return true;
@@ -84,11 +84,11 @@ static void add_stream(read_count *c, loop_buf buf, loop_expr load) {
         s.steps *= (double)extent;
     }
     if (!s.depth) return;
-    s.in_order = goes_on_with(e->k, load, s.loops[0]->var);
     for (size_t i = 0; i < e->streams.count; i++) {
         const emit_stream *known = &e->streams.data[i];
         if (known->buf == buf && known->loops[known->depth - 1] == s.loops[s.depth - 1]) return;
     }
+    s.in_order = goes_on_with(e->k, load, s.loops[0]->var);
     list_push(e->m->scratch, &e->streams, s);
 }
 

@@ -317,14 +317,19 @@ static int64_t vectors_beside(const cut_nest *c, const cut_axis *vectors, loop_e
     return 0;
 }
 
+static int deepest(const loop_access *a, size_t count) {
+    int depth = 0;
+    for (size_t i = 0; i < count; i++)
+        if (a[i].depth > depth) depth = a[i].depth;
+    return depth;
+}
+
 /* Fills in what the tile search needs to know of the innermost accesses. */
 static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
     loop_kernel *k = c->s->k;
     size_t count;
-    int depth = 0;
     loop_access *a = transform_accesses(k, body, &count);
-    for (size_t i = 0; i < count; i++)
-        if (a[i].depth > depth) depth = a[i].depth;
+    int depth = deepest(a, count);
     for (size_t i = 0; i < count && t->loads < 64; i++) {
         if (a[i].store || a[i].depth < depth) continue;
         double operand = t->panel;
@@ -351,18 +356,22 @@ static double buffer_bytes(const loop_kernel *k, loop_buf buf) {
 }
 
 /* Whether small weights meet so many data that the data had better be read once: no cache may hold
- * them, and threads then share rows of them, as they do in the kernels around. */
+ * them, and threads then share rows of them, as they do in the kernels around. Data that are larger
+ * than the second cache leave it to the weights. */
 static bool has_many_rows(cut_nest *c, const loop_stmt *body) {
     loop_kernel *k = c->s->k;
     size_t count;
     double weights = 0, data = 0;
     const loop_access *a = transform_accesses(k, body, &count);
+    int depth = deepest(a, count);
     for (size_t i = 0; i < count; i++) {
-        double bytes = a[i].store ? 0 : buffer_bytes(k, a[i].buf);
-        double *most = loop_uses_var(k, a[i].flat, c->lane) ? &weights : &data;
-        if (bytes > *most) *most = bytes;
+        if (a[i].store || a[i].depth < depth) continue;
+        double bytes = buffer_bytes(k, a[i].buf);
+        double *largest = loop_uses_var(k, a[i].flat, c->lane) ? &weights : &data;
+        if (bytes > *largest) *largest = bytes;
     }
-    return weights > 0 && weights <= (double)c->s->m->l2_bytes / 4 && data >= 2 * weights;
+    double cache = (double)c->s->m->l2_bytes, kept = data >= cache ? cache / 2 : cache / 4;
+    return weights > 0 && weights <= kept && data >= 2 * weights;
 }
 
 /* Axes that the vector operand moves with go outside, in their order: its panel then stays in cache

@@ -80,40 +80,44 @@ static bool splits_panels(const tile_search *t, const int64_t *size) {
     return t->beside && vectors % t->beside && t->beside % vectors;
 }
 
-/* Whether tiles other than one read the same panel. */
-static bool is_read_again(const tile_search *t, const int64_t *size, int load) {
+/* How many tiles read the same panel. */
+static double readings(const tile_search *t, const int64_t *size, int load) {
+    double n = 1;
     for (int j = 0; j < t->count; j++)
-        if (!(t->axes[j].moves >> load & 1) && t->axes[j].constant != size[j]) return true;
-    return false;
+        if (!(t->axes[j].moves >> load & 1))
+            n *= t->axes[j].constant > 0 ? (double)tile_ceil_div(t->axes[j].constant, size[j]) : 8;
+    return n;
 }
 
-/* Cycles of a load that a step does `times` times: two a cycle where what is read again is in L1,
- * the panel or, between whose readings all others lie, the whole operand. */
+/* Cycles of a load that a step does `times` times: two a cycle from L1, which is where what is read
+ * again is found, the panel or, between whose readings all others lie, the whole operand. */
 static double load_cycles(const tile_search *t, const int64_t *size, int load, double times) {
     const target_machine *m = t->machine;
     double again = t->rows_outside ? t->operand[load] : times * t->panel;
-    bool near = again <= (double)m->l1_bytes / 2 && is_read_again(t, size, load);
-    if (!t->vector_load[load] || near) return 0.5;
-    return t->operand[load] <= (double)m->l2_bytes / 2 ? 2 : 3;
+    double n = readings(t, size, load), near = 0.5;
+    double far = t->operand[load] <= (double)m->l2_bytes / 2 ? 2 : 3;
+    if (!t->vector_load[load]) return near;
+    return again <= (double)m->l1_bytes / 2 ? (far + (n - 1) * near) / n : far;
 }
 
 /* Cycles of one reduction step of a tile: its multiply-adds, or what the loads and the latency of
  * the accumulators allow. Two multiply-adds a cycle are what most processors do; a tile that keeps
- * these busy also keeps those busy that do one. Of two tiles of one cost the one with fewer loads
- * is better, and one whose vectors are whole panels. */
+ * these busy also keeps those busy that do one. Loads that hide behind multiply-adds still cost a
+ * little, those from afar more: they are in the way of what comes from memory meanwhile. Of two
+ * tiles of one cost, one whose vectors are whole panels is better. */
 static double step_cost(const tile_search *t, const int64_t *size) {
     enum { FMAS_A_CYCLE = 2, LATENCY = 4 };
-    double fmas = 1, loads = 0, cycles = 0;
+    const double hidden = 0.05, split = 1.03;
+    double fmas = 1, cycles = 0;
     for (int j = 0; j < t->count; j++) fmas *= (double)size[j];
     for (int i = 0; i < t->loads; i++) {
         double n = loads_of(t, size, i);
-        loads += n;
         cycles += n * load_cycles(t, size, i, n);
     }
     double cost = fmas / FMAS_A_CYCLE;
     if (cost < cycles) cost = cycles;
     if (cost < LATENCY) cost = LATENCY;
-    return cost * (splits_panels(t, size) ? 1.03 : 1) + loads * 0.01;
+    return cost * (splits_panels(t, size) ? split : 1) + hidden * cycles;
 }
 
 /* Cost of the whole iteration space, even splits included. */

@@ -29,14 +29,20 @@ static value_id transposed(packer *p, node_id before, value_id v) {
     return build(p, before, "Transpose", v, 1, &a);
 }
 
+/* Columns that fill up the last block. */
+static int64_t wasted(int64_t columns, int64_t block) {
+    return (block - columns % block) % block;
+}
+
 /* How many of `columns` lie side by side for a product with so many rows: what a register tile
  * takes at a step, two vectors, or four where a single row leaves it wide. Vectors of columns that
  * lie apart are a power of two apart as a rule, and would evict each other from the cache. */
 static int column_block(const packer *p, dim rows, dim columns) {
+    enum { MOST_WASTE = 32 }; /* one part of so many */
     int64_t n;
     if (!dim_is_const(p->g->dims, columns, &n)) return p->block;
     int vectors = dim_equals_const(p->g->dims, rows, 1) ? 4 : 2;
-    while (vectors > 1 && n % (vectors * p->block)) vectors /= 2;
+    while (vectors > 1 && wasted(n, vectors * p->block) * MOST_WASTE > n) vectors /= 2;
     return vectors * p->block;
 }
 

@@ -12,8 +12,8 @@
 
 enum {
     LANES = 16,              /* of a block of channels */
-    MEMORY_BYTES = 6,        /* a cycle, from memory */
-    CACHE_BYTES = 16,        /* a cycle, from the last cache */
+    MEMORY_BYTES = 3,        /* a cycle, from memory */
+    CACHE_BYTES = 16,        /* a cycle, from a cache */
     L2_BYTES = 1 << 20,      /* what stays near while the rest streams */
     STACK_BYTES = 144 << 10, /* most transformed data that a kernel keeps to itself */
     MOST_GROWN =
@@ -28,6 +28,7 @@ typedef struct {
     int axes;
     int64_t images, inputs, outputs, size[2]; /* of the result; symbols at a typical size */
     bool open;                                /* some size is symbolic */
+    int64_t weight_bytes;                     /* a cycle: from memory, or from a cache */
     int64_t taps[2], strides[2], dilations[2], pads[4]; /* pads: those of the attribute */
     const winograd_axis *along[2];
     int64_t tiles, vectors; /* of a block */
@@ -78,6 +79,21 @@ static bool read_window(graph *g, node_id n, shape *s) {
     return true;
 }
 
+/* Bytes of weights that come a cycle: from a cache if one holds all constants of the model. */
+static int64_t weight_bytes(const graph *g) {
+    int64_t bytes, total = 0;
+    for (size_t i = 1; i < g->nodes.count; i++) {
+        const node *n = &g->nodes.data[i];
+        for (uint32_t j = 0; n->region && j < n->input_count; j++) {
+            if (!n->inputs[j]) continue;
+            const value *v = graph_value(g, n->inputs[j]);
+            if (v->constant && dim_is_const(g->dims, type_bytes(g->dims, &v->type), &bytes))
+                total += bytes;
+        }
+    }
+    return total <= L2_BYTES ? CACHE_BYTES : MEMORY_BYTES;
+}
+
 static bool read_shape(graph *g, node_id n, shape *s) {
     const node nd = *graph_node(g, n);
     const type *x = graph_type(g, nd.inputs[0]), *w = graph_type(g, nd.inputs[1]);
@@ -88,6 +104,7 @@ static bool read_shape(graph *g, node_id n, shape *s) {
         !dim_is_const(g->dims, x->dims[1], &s->inputs) || !read_window(g, n, s))
         return false;
     s->images = size_of(g, x->dims[0], 1, &s->open);
+    s->weight_bytes = weight_bytes(g);
     /* A block that is mostly empty would make the weights grow beyond what is folded. */
     return s->images > 0 && s->size[0] > 0 && s->size[1] > 0 && s->inputs > 0 &&
            s->outputs > LANES / 2;
@@ -104,7 +121,7 @@ static double direct_cost(const shape *s) {
     int64_t taps = s->taps[0] * s->taps[1];
     double products = (double)(s->images * s->size[0] * s->size[1] * taps * s->inputs) * blocks;
     double weights = (double)(taps * 4 * s->inputs * s->outputs);
-    return larger(products * 1.1, weights / MEMORY_BYTES);
+    return larger(products * 1.1, weights / (double)s->weight_bytes);
 }
 
 static int64_t point_count(const shape *s) {
@@ -135,7 +152,7 @@ static double cost_of_blocks(shape *s) {
     double transforms = (double)(tiles * (input_cost(s) * in_blocks + output_cost(s) * out_blocks));
     double weights = (double)(points * 4 * LANES * out_blocks * s->inputs);
     double data = (double)(points * 4 * LANES * in_blocks * tiles);
-    double cost = larger(products, weights / MEMORY_BYTES) + transforms +
+    double cost = larger(products, weights / (double)s->weight_bytes) + transforms +
                   (double)(blocks * groups * points * POINT_COST);
     s->fused = blocks > 1 && data / (double)blocks <= STACK_BYTES && weights <= L2_BYTES;
     if (s->fused) return cost;

@@ -129,12 +129,12 @@ static double size_of(const kernel_emitter *e, loop_buf buf) {
     return bytes;
 }
 
-/* Whether the stream's operand is worth a prefetch a step. */
+/* Whether the stream's operand is worth prefetches a step. */
 static bool is_paced(const kernel_emitter *e, const emit_stream *s, double bytes, double reads) {
-    enum { LEAST_BYTES = 128 << 10, MOST_READS = 64 };
+    enum { LEAST_BYTES = 128 << 10, MOST_READS = 64, MOST_LINES = 16 };
     bool fits = s->ahead <= e->m->machine->l2_bytes / 4;
     return e->m->cold && s->in_order && fits && bytes >= LEAST_BYTES && reads >= 1.5 &&
-           reads <= MOST_READS && bytes / s->steps <= LINE_BYTES;
+           reads <= MOST_READS && bytes / s->steps <= MOST_LINES * LINE_BYTES;
 }
 
 /* Whether loads of the operand ask for the next page themselves: it is read a few times at most, or
@@ -203,6 +203,9 @@ void emit_streams(kernel_emitter *e, const loop_stmt *loop) {
         n = emit_binary(e, LLVMLShr, n, emit_int(e, e->m->i64, PACE_BITS));
         n = emit_binary(e, LLVMAdd, n, emit_int(e, e->m->i64, s->ahead));
         emit_value base = {e->buffers[s->buf].base, false, 0};
-        prefetch(e, emit_make(e, PRIM_OFFSET, 0, e->m->pointer, (emit_value[]){base, n}, 2).v);
+        for (int64_t line = 0; line << PACE_BITS < s->pace; line += LINE_BYTES) {
+            emit_value at = emit_binary(e, LLVMAdd, n, emit_int(e, e->m->i64, line));
+            prefetch(e, emit_make(e, PRIM_OFFSET, 0, e->m->pointer, (emit_value[]){base, at}, 2).v);
+        }
     }
 }

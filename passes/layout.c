@@ -95,6 +95,21 @@ static bool wants_blocks(layouter *l, node_id n) {
            constant_dim(l->g, graph_type(l->g, nd->inputs[0]), 1) == groups;
 }
 
+/* Whether a convolution with few results a pixel had better run along its rows, from plain data:
+ * each element meets so many weights that the copy is worth it. Sums over lanes take an addition a
+ * load, and rows as many as there are results. */
+static bool runs_along_rows(layouter *l, node_id n) {
+    enum { LEAST_PRODUCTS = 64 };
+    const node *nd = graph_node(l->g, n);
+    const type *w = graph_type(l->g, nd->inputs[1]), *y = graph_type(l->g, nd->outputs[0]);
+    size_t axes;
+    const int64_t *strides = node_attr_ints(nd, "strides", &axes);
+    if (!named(nd, "", "Conv") || (axes && strides[axes - 1] != 1)) return false;
+    int64_t products = constant_dim(l->g, w, 0);
+    for (int i = 2; i < w->rank; i++) products *= constant_dim(l->g, w, i);
+    return products >= LEAST_PRODUCTS && constant_dim(l->g, y, y->rank - 1) >= l->block;
+}
+
 /* Few results a pixel: the sum runs over the lanes of the input, if that is in blocks, so the
  * weights have their input channels in blocks too. The result stays plain. */
 static bool lay_narrow_convolution(layouter *l, node_id n) {
@@ -103,7 +118,7 @@ static bool lay_narrow_convolution(layouter *l, node_id n) {
     if (!forward && !named(&nd, "", "ConvTranspose")) return false;
     const type *x = graph_type(l->g, nd.inputs[0]), *y = graph_type(l->g, nd.outputs[0]);
     if (!is_blocked(x) || y->dtype != DTYPE_F32 || node_attr_int(&nd, "group", 1) != 1 ||
-        constant_dim(l->g, y, 1) >= FEWEST_CHANNELS)
+        constant_dim(l->g, y, 1) >= FEWEST_CHANNELS || runs_along_rows(l, n))
         return false;
     set_input(l, n, 1, to_blocked(l, nd.region, n, nd.inputs[1], forward ? 1 : 0));
     l->changes++;

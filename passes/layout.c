@@ -97,17 +97,18 @@ static bool wants_blocks(layouter *l, node_id n) {
 
 /* Whether a convolution with few results a pixel had better run along its rows, from plain data:
  * each element meets so many weights that the copy is worth it. Sums over lanes take an addition a
- * load, and rows as many as there are results. */
+ * load, and rows as many as there are results. A transposed one has sums of few products. */
 static bool runs_along_rows(layouter *l, node_id n) {
     enum { LEAST_PRODUCTS = 64 };
     const node *nd = graph_node(l->g, n);
     const type *w = graph_type(l->g, nd->inputs[1]), *y = graph_type(l->g, nd->outputs[0]);
+    if (constant_dim(l->g, y, y->rank - 1) < l->block) return false;
+    if (named(nd, "", "ConvTranspose")) return true;
     size_t axes;
     const int64_t *strides = node_attr_ints(nd, "strides", &axes);
-    if (!named(nd, "", "Conv") || (axes && strides[axes - 1] != 1)) return false;
     int64_t products = constant_dim(l->g, w, 0);
     for (int i = 2; i < w->rank; i++) products *= constant_dim(l->g, w, i);
-    return products >= LEAST_PRODUCTS && constant_dim(l->g, y, y->rank - 1) >= l->block;
+    return products >= LEAST_PRODUCTS && (!axes || strides[axes - 1] == 1);
 }
 
 /* Few results a pixel: the sum runs over the lanes of the input, if that is in blocks, so the

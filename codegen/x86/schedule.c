@@ -570,7 +570,15 @@ static loop_stmt *schedule_nest(scheduler *s, const loop_stmt *first) {
 
 /* ---- blocks ---- */
 
-/* Runs the loops of a perfect REDUCE nest so that the innermost one walks the shortest stride. */
+/* Whether one of the accesses is of more than the second cache holds. */
+static bool reads_from_afar(const scheduler *s, const loop_access *a, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (buffer_bytes(s->k, a[i].buf) > (double)s->m->l2_bytes) return true;
+    return false;
+}
+
+/* Runs the loops of a perfect REDUCE nest so that the innermost one walks the shortest stride: of
+ * all operands or, where some come from afar, of those, since they had better come line by line. */
 static loop_stmt *sort_reduction(scheduler *s, const loop_stmt *first) {
     loop_kernel *k = s->k;
     const loop_stmt *chain[TRANSFORM_MAX_AXES];
@@ -584,10 +592,12 @@ static loop_stmt *sort_reduction(scheduler *s, const loop_stmt *first) {
     }
     size_t count;
     loop_access *a = transform_accesses(k, body, &count);
+    bool afar = reads_from_afar(s, a, count);
     for (int i = 0; i < n; i++)
         for (size_t j = 0; j < count; j++) {
             int64_t c;
             loop_expr rest;
+            if (afar && !reads_from_afar(s, &a[j], 1)) continue;
             if (!loop_linear_in(k, a[j].flat, chain[i]->var, &c, &rest)) c = INT64_MAX / 2;
             if (c < 0) c = -c;
             if (c && (!stride[i] || c < stride[i])) stride[i] = c;

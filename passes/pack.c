@@ -36,7 +36,8 @@ static int64_t wasted(int64_t columns, int64_t block) {
 
 /* How many of `columns` lie side by side for a product with so many rows: what a register tile
  * takes at a step, two vectors, or four where a single row leaves it wide. Vectors of columns that
- * lie apart are a power of two apart as a rule, and would evict each other from the cache. */
+ * lie apart are a power of two apart as a rule, and would evict each other from the cache: to be
+ * side by side is worth a few columns of zeros. */
 static int column_block(const packer *p, dim rows, dim columns) {
     enum { MOST_WASTE = 32 }; /* one part of so many */
     int64_t n;

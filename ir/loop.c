@@ -427,6 +427,17 @@ loop_buffer *loop_buffer_of(const loop_kernel *k, loop_buf b) {
     return &k->buffers.data[b];
 }
 
+double loop_buffer_bytes(const loop_kernel *k, loop_buf b) {
+    const loop_buffer *x = loop_buffer_of(k, b);
+    double bytes = (double)dtype_bytes(x->type);
+    int64_t extent;
+    for (int i = 0; i < x->rank; i++) {
+        if (!loop_is_int(k, x->extents[i], &extent)) return 0;
+        bytes *= (double)extent;
+    }
+    return bytes;
+}
+
 static bool var_name_taken(const loop_kernel *k, const char *name) {
     for (size_t i = 0; i < k->vars.count; i++)
         if (strcmp(k->vars.data[i].name, name) == 0) return true;

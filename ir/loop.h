@@ -291,6 +291,7 @@ loop_buf
 loop_add_buffer(loop_kernel *k,
                 loop_buffer b); /* extents and strides are copied; the name is made unique */
 loop_buffer *loop_buffer_of(const loop_kernel *k, loop_buf b);
+double loop_buffer_bytes(const loop_kernel *k, loop_buf b); /* 0 where they are not known */
 loop_var loop_add_var(loop_kernel *k, const char *stem, loop_expr extent);
 loop_stmt *loop_for(loop_kernel *k, loop_kind kind, loop_var v, loop_expr extent, loop_stmt *body);
 loop_stmt *loop_store(loop_kernel *k, loop_buf b, const loop_expr *indices, loop_expr value);

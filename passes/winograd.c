@@ -82,7 +82,7 @@ static bool read_window(graph *g, node_id n, shape *s) {
 /* Bytes of weights that come a cycle: from a cache if one holds all constants of the model. */
 static int64_t weight_bytes(const graph *g) {
     int64_t bytes, total = 0;
-    for (size_t i = 1; i < g->nodes.count; i++) {
+    for (size_t i = 1; i < g->nodes.count && total <= L2_BYTES; i++) {
         const node *n = &g->nodes.data[i];
         for (uint32_t j = 0; n->region && j < n->input_count; j++) {
             if (!n->inputs[j]) continue;

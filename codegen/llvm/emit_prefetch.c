@@ -119,14 +119,7 @@ static void count_block(read_count *c, const loop_stmt *s) {
 
 /* Bytes of a buffer that nobody writes; 0 if they are not known. */
 static double size_of(const kernel_emitter *e, loop_buf buf) {
-    const loop_buffer *b = loop_buffer_of(e->k, buf);
-    double bytes = e->buffers[buf].invariant ? (double)dtype_bytes(b->type) : 0;
-    int64_t extent;
-    for (int i = 0; i < b->rank; i++) {
-        if (!loop_is_int(e->k, b->extents[i], &extent)) return 0;
-        bytes *= (double)extent;
-    }
-    return bytes;
+    return e->buffers[buf].invariant ? loop_buffer_bytes(e->k, buf) : 0;
 }
 
 /* Whether the stream's operand is worth prefetches a step. */

@@ -42,6 +42,13 @@ static int lanes_for(const scheduler *s, const loop_stmt *body) {
     return s->m->vector_bytes / (int)(widest < 4 ? 4 : widest);
 }
 
+static int deepest(const loop_access *a, size_t count) {
+    int depth = 0;
+    for (size_t i = 0; i < count; i++)
+        if (a[i].depth > depth) depth = a[i].depth;
+    return depth;
+}
+
 typedef struct {
     int contiguous, uniform, strided;
 } vector_fit;
@@ -50,9 +57,7 @@ typedef struct {
 static vector_fit fit_of(scheduler *s, const loop_access *a, size_t count, loop_var var, int lanes,
                          bool deepest_only) {
     loop_kernel *k = s->k;
-    int depth = 0;
-    for (size_t i = 0; i < count; i++)
-        if (a[i].depth > depth) depth = a[i].depth;
+    int depth = deepest(a, count);
     loop_var block = loop_add_var(k, "q", loop_int(k, INT32_MAX));
     loop_var lane = loop_add_var(k, "v", loop_int(k, lanes));
     loop_expr *with = ARENA_ARRAY(k->memory, loop_expr, k->vars.count);
@@ -317,13 +322,6 @@ static int64_t vectors_beside(const cut_nest *c, const cut_axis *vectors, loop_e
     return 0;
 }
 
-static int deepest(const loop_access *a, size_t count) {
-    int depth = 0;
-    for (size_t i = 0; i < count; i++)
-        if (a[i].depth > depth) depth = a[i].depth;
-    return depth;
-}
-
 /* Fills in what the tile search needs to know of the innermost accesses. */
 static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
     loop_kernel *k = c->s->k;
@@ -347,14 +345,6 @@ static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
     }
 }
 
-/* Bytes of a buffer; 0 where they are not known. */
-static double buffer_bytes(const loop_kernel *k, loop_buf buf) {
-    const loop_buffer *b = loop_buffer_of(k, buf);
-    double bytes = (double)dtype_bytes(b->type);
-    for (int i = 0; i < b->rank; i++) bytes *= (double)constant_or(k, b->extents[i], 0);
-    return bytes;
-}
-
 /* Whether small weights meet so many data that the data had better be read once: no cache may hold
  * them, and threads then share rows of them, as they do in the kernels around. Data that are larger
  * than the second cache leave it to the weights. */
@@ -366,7 +356,7 @@ static bool has_many_rows(cut_nest *c, const loop_stmt *body) {
     int depth = deepest(a, count);
     for (size_t i = 0; i < count; i++) {
         if (a[i].store || a[i].depth < depth) continue;
-        double bytes = buffer_bytes(k, a[i].buf);
+        double bytes = loop_buffer_bytes(k, a[i].buf);
         double *largest = loop_uses_var(k, a[i].flat, c->lane) ? &weights : &data;
         if (bytes > *largest) *largest = bytes;
     }
@@ -573,7 +563,7 @@ static loop_stmt *schedule_nest(scheduler *s, const loop_stmt *first) {
 /* Whether one of the accesses is of more than the second cache holds. */
 static bool reads_from_afar(const scheduler *s, const loop_access *a, size_t count) {
     for (size_t i = 0; i < count; i++)
-        if (buffer_bytes(s->k, a[i].buf) > (double)s->m->l2_bytes) return true;
+        if (loop_buffer_bytes(s->k, a[i].buf) > (double)s->m->l2_bytes) return true;
     return false;
 }
 

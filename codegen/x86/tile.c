@@ -93,11 +93,13 @@ static double readings(const tile_search *t, const int64_t *size, int load) {
  * again is found, the panel or, between whose readings all others lie, the whole operand. */
 static double load_cycles(const tile_search *t, const int64_t *size, int load, double times) {
     const target_machine *m = t->machine;
-    double again = t->rows_outside ? t->operand[load] : times * t->panel;
-    double n = readings(t, size, load), near = 0.5;
-    double far = t->operand[load] <= (double)m->l2_bytes / 2 ? 2 : 3;
+    const double near = 0.5;
     if (!t->vector_load[load]) return near;
-    return again <= (double)m->l1_bytes / 2 ? (far + (n - 1) * near) / n : far;
+    double again = t->rows_outside ? t->operand[load] : times * t->panel;
+    double far = t->operand[load] <= (double)m->l2_bytes / 2 ? 2 : 3;
+    if (again > (double)m->l1_bytes / 2) return far;
+    double n = readings(t, size, load);
+    return (far + (n - 1) * near) / n;
 }
 
 /* Cycles of one reduction step of a tile: its multiply-adds, or what the loads and the latency of

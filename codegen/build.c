@@ -64,6 +64,7 @@ program_step *build_step(builder *b, program_step_kind kind, const char *label,
     uint32_t *kept = ARENA_ARRAY(b->a, uint32_t, arg_count);
     if (arg_count) memcpy(kept, args, arg_count * sizeof *args);
     *s = (program_step){.kind = kind,
+                        .number = b->now,
                         .label = label,
                         .args = kept,
                         .arg_count = arg_count,
@@ -360,6 +361,13 @@ static void place_arena(builder *b) {
     p->live_count = r.live_count;
 }
 
+bool program_is_split(const program *p, const program_step *call) {
+    const program_kernel *k = &p->kernels.data[call->kernel];
+    int64_t n;
+    if (!call->iterations || (dim_is_const(p->dims, call->iterations, &n) && n <= 1)) return false;
+    return program_worth_threads(k->flops, k->bytes);
+}
+
 int64_t program_arena_bound(const program *p, const int64_t *symbols) {
     int64_t most = 0;
     for (size_t i = 0; i < p->live_count; i++) {
@@ -428,6 +436,7 @@ program *program_build(graph *g, arena *a, const build_options *options) {
     const region *main = graph_region(g, GRAPH_MAIN);
     add_outputs(&b, main->outputs.data, main->outputs.count);
     add_ports(&b);
+    build_chains(&b);
     place_weights(&b);
     place_arena(&b);
     return b.p;

@@ -232,54 +232,81 @@ dim build_dim_of(dim_table *t, const loop_kernel *k, loop_expr e) {
     }
 }
 
+/* Whether an extent is the same in every iteration of the loops around it. */
+static bool is_fixed(const loop_kernel *k, loop_expr e) {
+    const loop_node *n = loop_get(k, e);
+    if (n->op == LOOP_VAR || n->op == LOOP_LOAD) return false;
+    for (uint32_t i = 0; i < n->arg_count; i++)
+        if (!is_fixed(k, n->args[i])) return false;
+    return true;
+}
+
 typedef struct {
     const loop_kernel *k;
     bool *counted; /* expressions, of the statement at hand */
+    dim flops;
+    dim *accesses; /* of every buffer */
+    bool exact;    /* no extent varies */
 } cost_scan;
 
-/* Operations on numbers of one evaluation, index arithmetic left out; a fused multiply-add counts
- * as two, four products and their sum as seven. */
-static int64_t count_flops(cost_scan *c, loop_expr e) {
-    if (c->counted[e]) return 0;
+/* Adds the loads of one evaluation, `times` of each, and returns its operations on numbers, index
+ * arithmetic left out; a fused multiply-add counts as two, four products and their sum as seven. */
+static int64_t count_expr(cost_scan *c, loop_expr e, dim times, bool index) {
+    if (!e || c->counted[e]) return 0;
     c->counted[e] = true;
     const loop_node n = *loop_get(c->k, e);
     int64_t flops = 0;
-    bool sums = n.op == LOOP_ADD || n.op == LOOP_SUB || n.op == LOOP_MUL;
+    bool sums = n.op == LOOP_ADD || n.op == LOOP_SUB || n.op == LOOP_MUL, load = n.op == LOOP_LOAD;
+    if (load) c->accesses[n.i] = dim_add(c->k->dims, c->accesses[n.i], times);
     if (n.op > LOOP_LOAD && n.op != LOOP_SELECT && n.op != LOOP_CAST && n.op != LOOP_BITCAST &&
         (dtype_is_float(n.type) || (sums && n.type == DTYPE_I32)))
         flops = n.op == LOOP_FMA ? 2 : 1;
     if (n.op == LOOP_DOT4) flops = 7;
-    for (uint32_t i = 0; i < n.arg_count && n.op != LOOP_LOAD; i++)
-        flops += count_flops(c, n.args[i]);
-    return flops;
+    for (uint32_t i = 0; i < n.arg_count; i++)
+        flops += count_expr(c, n.args[i], times, index || load);
+    return index ? 0 : flops;
 }
 
-static dim cost_of_block(cost_scan *c, const loop_stmt *s) {
+static void cost_of_block(cost_scan *c, const loop_stmt *s, dim times) {
     dim_table *t = c->k->dims;
-    dim flops = dim_const(t, 0);
     for (; s; s = s->next) {
-        if (s->kind == LOOP_STMT_STORE) {
-            memset(c->counted, 0, c->k->nodes.count * sizeof *c->counted);
-            flops = dim_add(t, flops, dim_const(t, count_flops(c, s->value)));
+        memset(c->counted, 0, c->k->nodes.count * sizeof *c->counted);
+        int64_t flops = count_expr(c, s->value, times, false);
+        c->flops = dim_add(t, c->flops, dim_mul(t, times, dim_const(t, flops)));
+        count_expr(c, s->condition, times, true);
+        for (uint32_t i = 0; i < s->index_count; i++) count_expr(c, s->indices[i], times, true);
+        if (s->kind == LOOP_STMT_STORE)
+            c->accesses[s->buf] = dim_add(t, c->accesses[s->buf], times);
+        dim inside = times;
+        if (s->kind == LOOP_STMT_FOR) {
+            count_expr(c, s->extent, times, true);
+            c->exact &= is_fixed(c->k, s->extent);
+            inside = dim_mul(t, times, build_dim_of(t, c->k, s->extent));
         }
-        dim inside = dim_add(t, cost_of_block(c, s->body), cost_of_block(c, s->otherwise));
-        if (s->kind == LOOP_STMT_FOR) inside = dim_mul(t, inside, build_dim_of(t, c->k, s->extent));
-        flops = dim_add(t, flops, inside);
+        cost_of_block(c, s->body, inside);
+        cost_of_block(c, s->otherwise, inside);
     }
-    return flops;
 }
 
+/* A buffer counts whole, unless there are not so many accesses to it. */
 build_cost build_kernel_cost(const loop_kernel *k) {
     dim_table *t = k->dims;
-    cost_scan c = {.k = k, .counted = ARENA_ARRAY(k->memory, bool, k->nodes.count)};
-    build_cost cost = {cost_of_block(&c, k->body), dim_const(t, 0)};
+    dim none = dim_const(t, 0);
+    cost_scan c = {.k = k, .flops = none, .exact = true};
+    c.counted = ARENA_ARRAY(k->memory, bool, k->nodes.count);
+    c.accesses = ARENA_ARRAY(k->memory, dim, k->buffers.count);
+    for (size_t i = 0; i < k->buffers.count; i++) c.accesses[i] = none;
+    cost_of_block(&c, k->body, dim_const(t, 1));
+    build_cost cost = {c.flops, none};
     for (size_t i = 0; i < k->buffers.count; i++) {
         const loop_buffer *b = &k->buffers.data[i];
         if (b->space > LOOP_SPACE_OUTPUT) continue;
-        dim bytes = dim_const(t, (int64_t)dtype_bytes(b->type));
+        dim elements = dim_const(t, 1);
         for (int j = 0; j < b->rank; j++)
-            bytes = dim_mul(t, bytes, build_dim_of(t, k, b->extents[j]));
-        cost.bytes = dim_add(t, cost.bytes, bytes);
+            elements = dim_mul(t, elements, build_dim_of(t, k, b->extents[j]));
+        if (c.exact) elements = dim_min(t, elements, c.accesses[i]);
+        dim size = dim_const(t, (int64_t)dtype_bytes(b->type));
+        cost.bytes = dim_add(t, cost.bytes, dim_mul(t, elements, size));
     }
     return cost;
 }

@@ -75,6 +75,8 @@ void build_call(builder *b, loop_kernel *k, const char *label);
 /* Appends the steps of a Loop node. */
 bool build_loop(builder *b, node_id n);
 
+/* Joins calls that need no barrier between them; after all steps are there. */
+void build_chains(builder *b);
 /* Finds the values that are made in the memory of a concatenation; after build_last_uses. */
 void build_find_parts(builder *b);
 /* Whether the node's result is its first input under another shape: no kernel is made. */

@@ -76,8 +76,9 @@ bool driver_open(driver *d, const char *path, const driver_options *options) {
     d->options = options;
     d->diag.file = arena_strdup(d->memory, path);
     d->name = options->name ? options->name : name_from_path(d->memory, path);
-    if (!target_find(options->target, &d->machine))
-        return diag_error(&d->diag, NULL, NULL, NULL, "there is no target %s", options->target);
+    const char *target = options->target ? options->target : "native";
+    if (!target_find(target, &d->machine))
+        return diag_error(&d->diag, NULL, NULL, NULL, "there is no target %s", target);
     if (is_text(path)) {
         if (!read_text(d, path)) return false;
     } else {

@@ -51,6 +51,8 @@ typedef enum {
     STEP_COPY,   /* args[1] to args[0], bytes of args[0] */
     STEP_SYMBOL, /* symbol := the i64 at position `element` of args[0], checked against its bounds
                     and its limit (a dimension that the data tell) */
+    STEP_CHAIN, /* the CALLs in body, `iterations` slices of each: a slice needs of the calls before
+                   it their slices of the same number alone, so that threads wait for nothing */
     STEP_RUNTIME /* function `callee` of the runtime on the tensors args; ends the run if it fails
                   */
 } program_step_kind;
@@ -58,10 +60,11 @@ typedef enum {
 typedef struct program_step {
     program_step_kind kind;
     struct program_step *next;
+    uint32_t number;   /* as the lives of buffers count steps */
     const char *label; /* node names of the model that it computes, for profiles */
     uint32_t kernel;   /* CALL */
-    dim iterations; /* CALL: extent of the kernel's outermost parallel loop; DIM_NONE: it has none
-                     */
+    dim iterations; /* CALL: extent of the kernel's outermost parallel loop; DIM_NONE: it has none.
+                       CHAIN: slices, a constant that divides those of the body */
     const uint32_t *args; /* buffers: of a CALL in the order of the kernel's parameter buffers */
     uint32_t arg_count;
     const type *types; /* RUNTIME: of the args, row-major; TYPE_NONE where the operand is left out
@@ -120,6 +123,15 @@ typedef struct {
  * int64_t for each of program.symbols, the outputs' by one pointer for each open output: to int64_t
  * that receive its dimensions, or NULL. It checks null pointers, the arena's alignment (64) and, if
  * the context gives it, size, and the bounds of the symbols; it returns an onnxcc_status. */
+
+/* Whether work is worth the context's threads: some ten microseconds of arithmetic or of memory. */
+static inline bool program_worth_threads(int64_t flops, int64_t bytes) {
+    enum { FLOPS = 500000, BYTES = 200000 };
+    return flops >= FLOPS || bytes >= BYTES;
+}
+
+/* Whether a call is split over them. */
+bool program_is_split(const program *p, const program_step *call);
 
 /* The largest sum of live bytes with these symbol values. */
 int64_t program_arena_bound(const program *p, const int64_t *symbols);

@@ -35,7 +35,8 @@ static void put_buffers(printer *p) {
 }
 
 static void put_steps(printer *p, const program_step *s, int depth) {
-    static const char *const kinds[] = {"call", "if", "loop", "zero", "copy", "symbol", "runtime"};
+    static const char *const kinds[] = {"call", "if",     "loop",  "zero",
+                                        "copy", "symbol", "chain", "runtime"};
     for (; s; s = s->next) {
         put(p, "%*s%s", depth * 2, "", kinds[s->kind]);
         if (s->kind == STEP_CALL) put(p, " %s", p->p->kernels.data[s->kernel].loops->name);

@@ -7,7 +7,7 @@
 
 /* How many candidates a schedule ranks at most, and the number of the order that they are in: a
  * change of a cost model raises it, and makes tuning records void. */
-enum { TARGET_RANKS = 8, TARGET_RANKING = 3 };
+enum { TARGET_RANKS = 8, TARGET_RANKING = 4 };
 
 /* Facts that schedules and emitters go by. */
 typedef struct target_machine target_machine;

@@ -75,6 +75,8 @@ static span span_divide(span a, span b) {
 
 static span span_modulo(span a, span b) {
     if (b.low < 0) return (span){INT64_MIN, INT64_MAX};
+    int64_t whole = b.low > 0 && b.low == b.high && a.low >= 0 ? a.low - a.low % b.low : -1;
+    if (whole >= 0 && a.high - whole < b.low) return (span){a.low - whole, a.high - whole};
     span r = {0, b.high > 0 ? b.high - 1 : 0};
     if (a.low >= 0 && a.high < r.high) r.high = a.high;
     return r;
@@ -172,6 +174,54 @@ void loop_find_range(const loop_kernel *k, const loop_node *n, expr_info *info) 
     info->high = r.high;
     if (n->type == DTYPE_I64 && !may_wrap(n->op) && n->op != LOOP_AND && n->op != LOOP_SHR)
         info->index = all_index || (r.low >= -DIM_MAX && r.high <= DIM_MAX);
+}
+
+/* What a comparison of integers gives: 0, 1 or both. */
+static span compare_spans(loop_op op, span a, span b) {
+    bool apart = a.high < b.low || b.high < a.low;
+    bool same = a.low == a.high && b.low == b.high && a.low == b.low;
+    switch (op) {
+    case LOOP_EQ: return (span){same, !apart};
+    case LOOP_NE: return (span){apart, !same};
+    case LOOP_LT: return (span){a.high < b.low, a.low < b.high};
+    default: return (span){a.high <= b.low, a.low <= b.high};
+    }
+}
+
+static span bool_span(loop_op op, span a, span b) {
+    switch (op) {
+    case LOOP_AND: return (span){a.low & b.low, a.high & b.high};
+    case LOOP_OR: return (span){a.low | b.low, a.high | b.high};
+    case LOOP_NOT: return (span){!a.high, !a.low};
+    default: return (span){0, 1};
+    }
+}
+
+static span span_at(const loop_kernel *k, loop_expr e, loop_var v, int64_t value) {
+    const loop_node *n = loop_get(k, e);
+    span known = {loop_info(k, e)->low, loop_info(k, e)->high}, args[3] = {{0, 0}};
+    if (n->type == DTYPE_BOOL) known = n->op == LOOP_CONST ? (span){n->i, n->i} : (span){0, 1};
+    if (n->op == LOOP_VAR && n->i == v) return (span){value, value};
+    if (!(loop_info(k, e)->vars >> (v % 64) & 1) || n->op <= LOOP_LOAD ||
+        (n->type != DTYPE_I64 && n->type != DTYPE_BOOL))
+        return known;
+    dtype of = loop_type(k, n->args[n->arg_count - 1]);
+    if (of != DTYPE_I64 && of != DTYPE_BOOL) return known;
+    for (uint32_t i = 0; i < n->arg_count; i++) args[i] = span_at(k, n->args[i], v, value);
+    if (n->type == DTYPE_BOOL)
+        return of == DTYPE_BOOL ? bool_span(n->op, args[0], args[1])
+                                : compare_spans(n->op, args[0], args[1]);
+    if (n->op == LOOP_SELECT && args[0].low == args[0].high) return args[args[0].low ? 1 : 2];
+    if (may_wrap(n->op) && !loop_is_tame(k, e)) return known;
+    span r = op_span(n->op, args[0], args[1], args[2]);
+    return (span){greater(r.low, known.low), lesser(r.high, known.high)};
+}
+
+void loop_range_at(const loop_kernel *k, loop_expr e, loop_var v, int64_t value, int64_t *low,
+                   int64_t *high) {
+    span r = span_at(k, e, v, value);
+    *low = r.low;
+    *high = r.high;
 }
 
 /* ---- helpers ---- */

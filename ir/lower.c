@@ -654,15 +654,16 @@ loop_kernel *lower_group(graph *g, arena *a, const char *name, const node_id *no
     return l.k;
 }
 
-/* Zeros in the halo of `axis`: the axes before it run over what lies inside of their halos, those
- * behind it over everything, so that every border element is written once. `from` and `count` are
- * the physical range along the axis. */
-static loop_stmt *zero_slab(lower *l, loop_buf b, const type *t, int axis, loop_expr from,
-                            int64_t count) {
+/* Zeros in the halo of `axis`, at one place of the axes before `first`, whose indices are given:
+ * the axes up to it run over what lies inside of their halos, those behind it over everything, so
+ * that every border element is written once. `from` and `count` are the physical range along the
+ * axis. */
+static loop_stmt *zero_slab(lower *l, loop_buf b, const type *t, int first, int axis,
+                            loop_expr *index, loop_expr from, int64_t count) {
     loop_buffer buffer = *loop_buffer_of(l->k, b);
-    loop_expr index[LOOP_MAX_RANK], extents[LOOP_MAX_RANK];
+    loop_expr extents[LOOP_MAX_RANK];
     loop_var vars[LOOP_MAX_RANK];
-    for (int i = 0; i < buffer.rank; i++) {
+    for (int i = first; i < buffer.rank; i++) {
         bool inner = i < axis && i != t->layout->block_axis;
         extents[i] = i == axis ? loop_int(l->k, count)
                      : inner   ? loop_dim(l->k, t->dims[i])
@@ -672,7 +673,7 @@ static loop_stmt *zero_slab(lower *l, loop_buf b, const type *t, int axis, loop_
         index[i] = loop_add(l->k, start, loop_var_expr(l->k, vars[i]));
     }
     loop_stmt *s = loop_store(l->k, b, index, loop_const(l->k, t->dtype, 0));
-    for (int i = buffer.rank; i-- > 0;)
+    for (int i = buffer.rank; i-- > first;)
         s = loop_for(l->k, LOOP_INDEPENDENT, vars[i], extents[i], s);
     return s;
 }
@@ -681,13 +682,23 @@ loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v) {
     lower l = {.g = g, .a = a, .k = loop_kernel_create(a, g->dims, name)};
     type t = *graph_type(g, v);
     loop_buf b = add_parameter(&l, v, false, LOOP_SPACE_OUTPUT);
+    loop_expr index[LOOP_MAX_RANK], *extents = ARENA_ARRAY(a, loop_expr, LOOP_MAX_RANK);
+    memcpy(extents, loop_buffer_of(l.k, b)->extents, (size_t)t.rank * sizeof *extents);
+    loop_var vars[LOOP_MAX_RANK];
     loop_stmt *body = NULL;
-    for (int i = 0; i < t.rank; i++) {
+    int first = 0;
+    for (; !t.layout->halo_before[first] && !t.layout->halo_after[first]; first++) {
+        vars[first] = loop_add_var(l.k, "z", extents[first]);
+        index[first] = loop_var_expr(l.k, vars[first]);
+    }
+    for (int i = first; i < t.rank; i++) {
         int64_t before = t.layout->halo_before[i], after = t.layout->halo_after[i];
         loop_expr end = loop_add(l.k, loop_dim(l.k, t.dims[i]), loop_int(l.k, before));
-        if (before) body = loop_join(body, zero_slab(&l, b, &t, i, loop_int(l.k, 0), before));
-        if (after) body = loop_join(body, zero_slab(&l, b, &t, i, end, after));
+        loop_expr zero = loop_int(l.k, 0);
+        if (before) body = loop_join(body, zero_slab(&l, b, &t, first, i, index, zero, before));
+        if (after) body = loop_join(body, zero_slab(&l, b, &t, first, i, index, end, after));
     }
+    for (int i = first; i-- > 0;) body = loop_for(l.k, LOOP_INDEPENDENT, vars[i], extents[i], body);
     l.k->body = body;
     return l.k;
 }

@@ -20,9 +20,9 @@ typedef struct {
     const char **inputs, **outputs, **symbols;
     bool *late;              /* symbols that a step sets */
     LIST(const char *) dims; /* names of dimensions known from the start; NULL: not computed yet */
-    text early, steps;
+    text early, steps, chains;
     int indent;
-    uint32_t late_names, frame_words, loops;
+    uint32_t late_names, frame_words, loops, chain_count;
     bool watches, launches, divides, mods, minima, maxima;
 } entry_writer;
 
@@ -183,18 +183,12 @@ static void put_pointer(entry_writer *w, uint32_t word, const char *pointer) {
     line(w, "frame[%" PRIu32 "] = (int64_t)(intptr_t)%s;", word, pointer);
 }
 
-/* Whether a kernel is worth the threads: some ten microseconds of arithmetic or of memory. */
-static bool worth_threads(const program_kernel *k) {
-    enum { FLOPS = 500000, BYTES = 200000 };
-    return k->flops >= FLOPS || k->bytes >= BYTES;
-}
-
-static void put_call(entry_writer *w, const program_step *s) {
+/* The words of a call's frame from `word` on; returns the word behind them. */
+static uint32_t put_frame(entry_writer *w, const program_step *s, uint32_t word) {
     const program_kernel *k = &w->p->kernels.data[s->kernel];
-    uint32_t word = 1;
     size_t count;
-    int64_t iterations;
     loop_buf parameter = 0;
+    put_pointer(w, word++, "&state");
     for (uint32_t i = 0; i < s->arg_count; i++, parameter++, word++) {
         while (k->loops->buffers.data[parameter].space > LOOP_SPACE_OUTPUT) parameter++;
         if (w->used[s->kernel][parameter]) put_pointer(w, word, address(w, s->args[i]));
@@ -203,15 +197,63 @@ static void put_call(entry_writer *w, const program_step *s) {
     for (size_t i = 0; i < count; i++, word++)
         line(w, "frame[%" PRIu32 "] = s%" PRIu32 ";", word, symbols[i]);
     if (word > w->frame_words) w->frame_words = word;
+    return word;
+}
+
+static void put_call(entry_writer *w, const program_step *s) {
+    put_frame(w, s, 0);
     const char *n = s->iterations ? name_dim(w, s->iterations) : "1";
-    bool one =
-        !s->iterations || (dim_is_const(w->p->dims, s->iterations, &iterations) && iterations <= 1);
-    if (!one && worth_threads(k)) {
+    if (program_is_split(w->p, s)) {
         w->launches = true;
         line(w, "launch(context, %s, frame, %s);", w->kernels[s->kernel], n);
     } else {
         line(w, "%s(frame, 0, %s);", w->kernels[s->kernel], n);
     }
+}
+
+static void put_steps(entry_writer *w, const program_step *s);
+
+static void put_block(entry_writer *w, const program_step *s) {
+    w->indent++;
+    put_steps(w, s);
+    w->indent--;
+}
+
+static void chain_line(entry_writer *w, int indent, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void chain_line(entry_writer *w, int indent, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    line_to(w, &w->chains, indent, format, args);
+    va_end(args);
+}
+
+/* Beside the step: a function that runs slices through all kernels of the chain, whose frames lie
+ * one behind the other. A profile asks for the time of each kernel: they run step by step. */
+static void put_chain(entry_writer *w, const program_step *s) {
+    const char *name = arena_printf(w->a, "chain_%" PRIu32, w->chain_count++);
+    int64_t slices = dim_value(w->p->dims, s->iterations);
+    uint32_t word = 0;
+    w->watches = true;
+    chain_line(w, 0, "\nstatic void %s(const int64_t *frame, int64_t begin, int64_t end) {", name);
+    chain_line(w, 1, "for (; begin < end; begin++) {");
+    line(w, "if (context && context->parallel_for && !context->profile) {");
+    w->indent++;
+    for (const program_step *call = s->body; call; call = call->next) {
+        int64_t each = dim_value(w->p->dims, call->iterations) / slices;
+        chain_line(w, 2, "%s(frame + %" PRIu32 ", begin * %" PRId64 ", (begin + 1) * %" PRId64 ");",
+                   w->kernels[call->kernel], word, each, each);
+        word = put_frame(w, call, word);
+    }
+    chain_line(w, 1, "}");
+    chain_line(w, 0, "}");
+    line(w, "context->parallel_for(context->parallel_user, %s, frame, %" PRId64 ");", name, slices);
+    line(w, "if (step_end(context, 0, 0)) return ONNXCC_ERROR_CANCELLED;");
+    w->indent--;
+    line(w, "} else {");
+    put_block(w, s->body);
+    line(w, "}");
 }
 
 static void put_operand(entry_writer *w, uint32_t number, uint32_t buffer, const type *t) {
@@ -241,14 +283,6 @@ static void put_runtime(entry_writer *w, const program_step *s) {
          s->input_count, attributes);
     line(w, "const int status = %s(&call);", s->callee);
     line(w, "if (status) return status;");
-}
-
-static void put_steps(entry_writer *w, const program_step *s);
-
-static void put_block(entry_writer *w, const program_step *s) {
-    w->indent++;
-    put_steps(w, s);
-    w->indent--;
 }
 
 static const char *condition(entry_writer *w, uint32_t buffer) {
@@ -308,6 +342,7 @@ static void put_step(entry_writer *w, const program_step *s) {
     }
     switch (s->kind) {
     case STEP_CALL: put_call(w, s); break;
+    case STEP_CHAIN: put_chain(w, s); break;
     case STEP_RUNTIME: put_runtime(w, s); break;
     case STEP_IF: put_if(w, s); break;
     case STEP_LOOP: put_loop(w, s); break;
@@ -408,7 +443,7 @@ static void put_start(entry_writer *w, text *out) {
                           "    onnxcc_state state = {ONNXCC_OK, 0};\n    int64_t frame[%" PRIu32
                           "];\n    unsigned char *const memory = arena;\n    (void)memory;\n"
                           "    (void)context;\n    (void)%s;\n    (void)%s;\n"
-                          "    frame[0] = (int64_t)(intptr_t)&state;\n    (void)frame;\n",
+                          "    (void)frame;\n",
                           p->name, p->name, p->name, w->frame_words, "inputs", "outputs"));
     if (p->inputs.count || p->symbols.count)
         put_text(w, out, arena_printf(w->a, "    if (!inputs) %s", missing));
@@ -446,6 +481,7 @@ const char *c_entry(const program *p, const char *const *kernels, const bool *co
     if (w.maxima) put_text(&w, &out, maximum);
     if (w.watches) put_text(&w, &out, watching);
     if (w.launches) put_text(&w, &out, launching);
+    put_all(&w, &out, &w.chains);
     put_start(&w, &out);
     put_all(&w, &out, &w.early);
     put_all(&w, &out, &w.steps);

@@ -11,11 +11,11 @@
 
 /* ---- small things ---- */
 
-static LLVMBasicBlockRef new_block(entry_emitter *e, const char *name) {
+LLVMBasicBlockRef entry_new_block(entry_emitter *e, const char *name) {
     return LLVMAppendBasicBlockInContext(e->m->context, e->fn, name);
 }
 
-static void move_to(entry_emitter *e, LLVMBasicBlockRef b) {
+void entry_move_to(entry_emitter *e, LLVMBasicBlockRef b) {
     LLVMPositionBuilderAtEnd(e->m->builder, b);
 }
 
@@ -23,23 +23,23 @@ LLVMValueRef entry_at(entry_emitter *e, LLVMValueRef p, LLVMValueRef bytes) {
     return LLVMBuildGEP2(e->m->builder, e->m->i8, p, &bytes, 1, "");
 }
 
-static LLVMValueRef load_field(entry_emitter *e, LLVMTypeRef type, LLVMValueRef p, size_t offset) {
+LLVMValueRef entry_field(entry_emitter *e, LLVMTypeRef type, LLVMValueRef p, size_t offset) {
     return LLVMBuildLoad2(e->m->builder, type, entry_at(e, p, entry_number(e, (int64_t)offset)),
                           "");
 }
 
-static LLVMValueRef is_null(entry_emitter *e, LLVMValueRef p) {
+LLVMValueRef entry_is_null(entry_emitter *e, LLVMValueRef p) {
     return LLVMBuildICmp(e->m->builder, LLVMIntEQ, p, LLVMConstNull(e->m->pointer), "");
 }
 
 void entry_fail_if(entry_emitter *e, LLVMValueRef condition, LLVMValueRef status) {
     LLVMBuilderRef b = e->m->builder;
-    LLVMBasicBlockRef bad = new_block(e, "fail"), good = new_block(e, "go_on");
+    LLVMBasicBlockRef bad = entry_new_block(e, "fail"), good = entry_new_block(e, "go_on");
     LLVMBuildCondBr(b, condition, bad, good);
-    move_to(e, bad);
+    entry_move_to(e, bad);
     LLVMBuildStore(b, status, e->result);
     LLVMBuildBr(b, e->exit);
-    move_to(e, good);
+    entry_move_to(e, good);
 }
 
 static void fail_if(entry_emitter *e, LLVMValueRef condition, int status) {
@@ -51,8 +51,8 @@ static void fail_if(entry_emitter *e, LLVMValueRef condition, int status) {
 LLVMValueRef entry_address(entry_emitter *e, uint32_t buffer) {
     const program_buffer *b = &e->p->buffers.data[buffer];
     switch (b->place) {
-    case PLACE_INPUT: return load_field(e, e->m->pointer, e->inputs, b->index * sizeof(void *));
-    case PLACE_OUTPUT: return load_field(e, e->m->pointer, e->outputs, b->index * sizeof(void *));
+    case PLACE_INPUT: return entry_field(e, e->m->pointer, e->inputs, b->index * sizeof(void *));
+    case PLACE_OUTPUT: return entry_field(e, e->m->pointer, e->outputs, b->index * sizeof(void *));
     case PLACE_WEIGHT: return entry_at(e, e->weights, entry_dim(e, b->offset));
     default:
         if (!b->offset) return e->arena; /* nobody ever reads it */
@@ -95,8 +95,8 @@ static void check_pointers(entry_emitter *e, LLVMValueRef table, bool inputs) {
     size_t count = inputs ? e->p->inputs.count : e->p->outputs.count;
     for (size_t i = 0; i < count; i++) {
         const program_io *io = inputs ? &e->p->inputs.data[i] : &e->p->outputs.data[i];
-        LLVMValueRef p = load_field(e, e->m->pointer, table, i * sizeof(void *));
-        LLVMValueRef bad = is_null(e, p);
+        LLVMValueRef p = entry_field(e, e->m->pointer, table, i * sizeof(void *));
+        LLVMValueRef bad = entry_is_null(e, p);
         dim bytes = e->p->buffers.data[io->buffer].bytes;
         if (may_be_empty(e, bytes)) {
             int64_t size;
@@ -122,7 +122,7 @@ static void read_symbols(entry_emitter *e) {
     size_t at = e->p->inputs.count ? e->p->inputs.count : 1; /* a struct has one member at least */
     for (size_t i = 0; i < e->p->symbols.count; i++, at++) {
         dim_symbol s = e->p->symbols.data[i];
-        LLVMValueRef v = load_field(e, e->m->i64, e->inputs, at * 8);
+        LLVMValueRef v = entry_field(e, e->m->i64, e->inputs, at * 8);
         check_bounds(e, s, v);
         LLVMBuildStore(e->m->builder, v, e->symbols[s]);
     }
@@ -132,28 +132,28 @@ static void check_arena(entry_emitter *e) {
     LLVMBuilderRef b = e->m->builder;
     const program *p = e->p;
     if (!p->arena_bytes || dim_equals_const(p->dims, p->arena_bytes, 0)) return;
-    fail_if(e, is_null(e, e->arena), ONNXCC_ERROR_NULL_POINTER);
+    fail_if(e, entry_is_null(e, e->arena), ONNXCC_ERROR_NULL_POINTER);
     LLVMValueRef bits = LLVMBuildPtrToInt(b, e->arena, e->m->i64, "");
     LLVMValueRef low = LLVMBuildAnd(b, bits, entry_number(e, 63), "");
     fail_if(e, LLVMBuildICmp(b, LLVMIntNE, low, entry_number(e, 0), ""),
             ONNXCC_ERROR_ARENA_MISALIGNED);
     if (entry_is_late(e, p->arena_bytes)) return; /* found as bounds of those symbols are kept */
-    LLVMBasicBlockRef check = new_block(e, "size"), after = new_block(e, "go_on");
+    LLVMBasicBlockRef check = entry_new_block(e, "size"), after = entry_new_block(e, "go_on");
     LLVMValueRef needed = entry_dim(e, p->arena_bytes);
-    LLVMBuildCondBr(b, is_null(e, e->context), after, check);
-    move_to(e, check);
+    LLVMBuildCondBr(b, entry_is_null(e, e->context), after, check);
+    entry_move_to(e, check);
     LLVMValueRef given =
-        load_field(e, e->m->i64, e->context, offsetof(onnxcc_context, arena_bytes));
+        entry_field(e, e->m->i64, e->context, offsetof(onnxcc_context, arena_bytes));
     LLVMValueRef known = LLVMBuildICmp(b, LLVMIntNE, given, entry_number(e, 0), "");
     LLVMValueRef small = LLVMBuildICmp(b, LLVMIntULT, given, needed, "");
     fail_if(e, LLVMBuildAnd(b, known, small, ""), ONNXCC_ERROR_ARENA_TOO_SMALL);
     LLVMBuildBr(b, after);
-    move_to(e, after);
+    entry_move_to(e, after);
 }
 
 /* ---- watching ---- */
 
-static LLVMValueRef make_helper(entry_emitter *e, const char *name, LLVMTypeRef type) {
+LLVMValueRef entry_helper(entry_emitter *e, const char *name, LLVMTypeRef type) {
     LLVMValueRef fn = LLVMAddFunction(e->m->module, name, type);
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     emit_function_attributes(e->m, fn);
@@ -164,18 +164,18 @@ static LLVMValueRef make_helper(entry_emitter *e, const char *name, LLVMTypeRef 
 static void make_before(entry_emitter *e) {
     emit_module *m = e->m;
     LLVMTypeRef type = LLVMFunctionType(m->i64, &m->pointer, 1, false);
-    LLVMValueRef saved = e->fn, fn = e->fn = make_helper(e, "step_begin", type);
+    LLVMValueRef saved = e->fn, fn = e->fn = entry_helper(e, "step_begin", type);
     LLVMValueRef context = LLVMGetParam(fn, 0);
-    LLVMBasicBlockRef entry = new_block(e, "entry"), ask = new_block(e, "clock");
-    LLVMBasicBlockRef none = new_block(e, "none");
-    move_to(e, entry);
-    LLVMValueRef clock = load_field(e, m->pointer, context, offsetof(onnxcc_context, clock));
-    LLVMBuildCondBr(m->builder, is_null(e, clock), none, ask);
-    move_to(e, ask);
-    LLVMValueRef user = load_field(e, m->pointer, context, offsetof(onnxcc_context, profile_user));
+    LLVMBasicBlockRef entry = entry_new_block(e, "entry"), ask = entry_new_block(e, "clock");
+    LLVMBasicBlockRef none = entry_new_block(e, "none");
+    entry_move_to(e, entry);
+    LLVMValueRef clock = entry_field(e, m->pointer, context, offsetof(onnxcc_context, clock));
+    LLVMBuildCondBr(m->builder, entry_is_null(e, clock), none, ask);
+    entry_move_to(e, ask);
+    LLVMValueRef user = entry_field(e, m->pointer, context, offsetof(onnxcc_context, profile_user));
     LLVMTypeRef clock_type = LLVMFunctionType(m->i64, &m->pointer, 1, false);
     LLVMBuildRet(m->builder, LLVMBuildCall2(m->builder, clock_type, clock, &user, 1, ""));
-    move_to(e, none);
+    entry_move_to(e, none);
     LLVMBuildRet(m->builder, entry_number(e, 0));
     e->before = fn;
     e->fn = saved;
@@ -188,30 +188,30 @@ static void make_behind(entry_emitter *e) {
     LLVMBuilderRef b = m->builder;
     LLVMTypeRef params[] = {m->pointer, m->i32, m->i64};
     LLVMTypeRef type = LLVMFunctionType(m->i32, params, 3, false);
-    LLVMValueRef saved = e->fn, fn = e->fn = make_helper(e, "step_end", type);
+    LLVMValueRef saved = e->fn, fn = e->fn = entry_helper(e, "step_end", type);
     LLVMValueRef context = LLVMGetParam(fn, 0);
-    LLVMBasicBlockRef entry = new_block(e, "entry"), report = new_block(e, "report");
-    LLVMBasicBlockRef cancel = new_block(e, "cancel"), look = new_block(e, "look");
-    LLVMBasicBlockRef none = new_block(e, "none");
-    move_to(e, entry);
-    LLVMValueRef profile = load_field(e, m->pointer, context, offsetof(onnxcc_context, profile));
-    LLVMBuildCondBr(b, is_null(e, profile), cancel, report);
-    move_to(e, report);
-    LLVMValueRef user = load_field(e, m->pointer, context, offsetof(onnxcc_context, profile_user));
+    LLVMBasicBlockRef entry = entry_new_block(e, "entry"), report = entry_new_block(e, "report");
+    LLVMBasicBlockRef cancel = entry_new_block(e, "cancel"), look = entry_new_block(e, "look");
+    LLVMBasicBlockRef none = entry_new_block(e, "none");
+    entry_move_to(e, entry);
+    LLVMValueRef profile = entry_field(e, m->pointer, context, offsetof(onnxcc_context, profile));
+    LLVMBuildCondBr(b, entry_is_null(e, profile), cancel, report);
+    entry_move_to(e, report);
+    LLVMValueRef user = entry_field(e, m->pointer, context, offsetof(onnxcc_context, profile_user));
     LLVMTypeRef before = LLVMFunctionType(m->i64, &m->pointer, 1, false);
     LLVMValueRef end = LLVMBuildCall2(b, before, e->before, &context, 1, "");
     LLVMTypeRef kinds[] = {m->pointer, m->i32, m->i64, m->i64};
     LLVMValueRef args[] = {user, LLVMGetParam(fn, 1), LLVMGetParam(fn, 2), end};
     LLVMBuildCall2(b, LLVMFunctionType(m->none, kinds, 4, false), profile, args, 4, "");
     LLVMBuildBr(b, cancel);
-    move_to(e, cancel);
-    LLVMValueRef flag = load_field(e, m->pointer, context, offsetof(onnxcc_context, cancel));
-    LLVMBuildCondBr(b, is_null(e, flag), none, look);
-    move_to(e, look);
+    entry_move_to(e, cancel);
+    LLVMValueRef flag = entry_field(e, m->pointer, context, offsetof(onnxcc_context, cancel));
+    LLVMBuildCondBr(b, entry_is_null(e, flag), none, look);
+    entry_move_to(e, look);
     LLVMValueRef raised = LLVMBuildLoad2(b, m->i32, flag, "");
     LLVMSetVolatile(raised, true);
     LLVMBuildRet(b, raised);
-    move_to(e, none);
+    entry_move_to(e, none);
     LLVMBuildRet(b, LLVMConstInt(m->i32, 0, false));
     e->behind = fn;
     e->fn = saved;
@@ -220,14 +220,14 @@ static void make_behind(entry_emitter *e) {
 /* Begin time of a watched step, 0 of others. */
 static LLVMValueRef watch_begin(entry_emitter *e) {
     LLVMBuilderRef b = e->m->builder;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(b), watch = new_block(e, "watch");
-    LLVMBasicBlockRef step = new_block(e, "step");
-    LLVMBuildCondBr(b, is_null(e, e->context), step, watch);
-    move_to(e, watch);
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(b), watch = entry_new_block(e, "watch");
+    LLVMBasicBlockRef step = entry_new_block(e, "step");
+    LLVMBuildCondBr(b, entry_is_null(e, e->context), step, watch);
+    entry_move_to(e, watch);
     LLVMTypeRef type = LLVMFunctionType(e->m->i64, &e->m->pointer, 1, false);
     LLVMValueRef begin = LLVMBuildCall2(b, type, e->before, &e->context, 1, "");
     LLVMBuildBr(b, step);
-    move_to(e, step);
+    entry_move_to(e, step);
     LLVMValueRef time = LLVMBuildPhi(b, e->m->i64, "");
     LLVMValueRef values[] = {entry_number(e, 0), begin};
     LLVMBasicBlockRef blocks[] = {here, watch};
@@ -235,19 +235,24 @@ static LLVMValueRef watch_begin(entry_emitter *e) {
     return time;
 }
 
-static void watch_end(entry_emitter *e, const program_step *s, LLVMValueRef begin) {
-    LLVMBuilderRef b = e->m->builder;
-    LLVMBasicBlockRef watch = new_block(e, "watch"), after = new_block(e, "after");
-    LLVMBuildCondBr(b, is_null(e, e->context), after, watch);
-    move_to(e, watch);
+void entry_report(entry_emitter *e, const program_step *s, LLVMValueRef begin) {
     LLVMTypeRef params[] = {e->m->pointer, e->m->i32, e->m->i64};
     LLVMValueRef args[] = {e->context, LLVMConstInt(e->m->i32, s->profile, false), begin};
     LLVMTypeRef type = LLVMFunctionType(e->m->i32, params, 3, false);
-    LLVMValueRef raised = LLVMBuildCall2(b, type, e->behind, args, 3, "");
-    fail_if(e, LLVMBuildICmp(b, LLVMIntNE, raised, LLVMConstInt(e->m->i32, 0, false), ""),
+    LLVMValueRef raised = LLVMBuildCall2(e->m->builder, type, e->behind, args, 3, "");
+    fail_if(e,
+            LLVMBuildICmp(e->m->builder, LLVMIntNE, raised, LLVMConstInt(e->m->i32, 0, false), ""),
             ONNXCC_ERROR_CANCELLED);
+}
+
+static void watch_end(entry_emitter *e, const program_step *s, LLVMValueRef begin) {
+    LLVMBuilderRef b = e->m->builder;
+    LLVMBasicBlockRef watch = entry_new_block(e, "watch"), after = entry_new_block(e, "after");
+    LLVMBuildCondBr(b, entry_is_null(e, e->context), after, watch);
+    entry_move_to(e, watch);
+    entry_report(e, s, begin);
     LLVMBuildBr(b, after);
-    move_to(e, after);
+    entry_move_to(e, after);
 }
 
 /* ---- calls ---- */
@@ -257,78 +262,84 @@ static void put_word(entry_emitter *e, size_t word, LLVMValueRef v) {
     LLVMBuildStore(e->m->builder, v, entry_at(e, e->frame, entry_number(e, (int64_t)word * 8)));
 }
 
-static LLVMTypeRef task_type(const emit_module *m) {
+size_t entry_call_words(const program *p, const program_step *s) {
+    size_t symbols;
+    loop_symbols(p->kernels.data[s->kernel].loops, &symbols);
+    return 1 + s->arg_count + symbols;
+}
+
+void entry_put_frame(entry_emitter *e, const program_step *s, size_t base) {
+    const program_kernel *k = &e->p->kernels.data[s->kernel];
+    size_t word = base, count;
+    put_word(e, word++, e->state);
+    for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, entry_address(e, s->args[i]));
+    const dim_symbol *symbols = loop_symbols(k->loops, &count);
+    for (size_t i = 0; i < count; i++)
+        put_word(e, word++, entry_dim(e, dim_from_symbol(e->p->dims, symbols[i])));
+}
+
+LLVMTypeRef entry_task_type(const emit_module *m) {
     LLVMTypeRef params[] = {m->pointer, m->i64, m->i64};
     return LLVMFunctionType(m->none, params, 3, false);
 }
 
-static LLVMValueRef task(entry_emitter *e, const char *name) {
+LLVMValueRef entry_task(entry_emitter *e, uint32_t kernel) {
+    const char *name = e->kernels[kernel];
     LLVMValueRef fn = LLVMGetNamedFunction(e->m->module, name);
     if (fn) return fn;
-    fn = LLVMAddFunction(e->m->module, name, task_type(e->m));
+    fn = LLVMAddFunction(e->m->module, name, entry_task_type(e->m));
     LLVMSetVisibility(fn, LLVMHiddenVisibility);
     return fn;
 }
 
 static void call_task(entry_emitter *e, LLVMValueRef fn, LLVMValueRef count) {
     LLVMValueRef args[] = {e->frame, entry_number(e, 0), count};
-    LLVMBuildCall2(e->m->builder, task_type(e->m), fn, args, 3, "");
+    LLVMBuildCall2(e->m->builder, entry_task_type(e->m), fn, args, 3, "");
 }
 
-/* Whether a kernel is worth the threads: some ten microseconds of arithmetic or of memory. */
-static bool worth_threads(const program_kernel *k) {
-    enum { FLOPS = 500000, BYTES = 200000 };
-    return k->flops >= FLOPS || k->bytes >= BYTES;
+LLVMValueRef entry_ask_threads(entry_emitter *e, LLVMBasicBlockRef alone) {
+    emit_module *m = e->m;
+    LLVMBasicBlockRef ask = entry_new_block(e, "ask"), split = entry_new_block(e, "split");
+    LLVMBuildCondBr(m->builder, entry_is_null(e, e->context), alone, ask);
+    entry_move_to(e, ask);
+    LLVMValueRef parallel =
+        entry_field(e, m->pointer, e->context, offsetof(onnxcc_context, parallel_for));
+    LLVMBuildCondBr(m->builder, entry_is_null(e, parallel), alone, split);
+    entry_move_to(e, split);
+    return parallel;
+}
+
+void entry_launch(entry_emitter *e, LLVMValueRef parallel, LLVMValueRef fn, LLVMValueRef count) {
+    emit_module *m = e->m;
+    LLVMValueRef user =
+        entry_field(e, m->pointer, e->context, offsetof(onnxcc_context, parallel_user));
+    LLVMTypeRef params[] = {m->pointer, m->pointer, m->pointer, m->i64};
+    LLVMValueRef args[] = {user, fn, e->frame, count};
+    LLVMBuildCall2(m->builder, LLVMFunctionType(m->none, params, 4, false), parallel, args, 4, "");
 }
 
 /* context->parallel_for(user, kernel, frame, count) if there is one. */
-static void launch(entry_emitter *e, LLVMValueRef fn, LLVMValueRef count) {
-    emit_module *m = e->m;
-    LLVMBuilderRef b = m->builder;
-    LLVMBasicBlockRef ask = new_block(e, "ask"), split = new_block(e, "split");
-    LLVMBasicBlockRef alone = new_block(e, "alone"), after = new_block(e, "after");
-    LLVMBuildCondBr(b, is_null(e, e->context), alone, ask);
-    move_to(e, ask);
-    LLVMValueRef parallel =
-        load_field(e, m->pointer, e->context, offsetof(onnxcc_context, parallel_for));
-    LLVMBuildCondBr(b, is_null(e, parallel), alone, split);
-    move_to(e, split);
-    LLVMValueRef user =
-        load_field(e, m->pointer, e->context, offsetof(onnxcc_context, parallel_user));
-    LLVMTypeRef params[] = {m->pointer, m->pointer, m->pointer, m->i64};
-    LLVMValueRef args[] = {user, fn, e->frame, count};
-    LLVMBuildCall2(b, LLVMFunctionType(m->none, params, 4, false), parallel, args, 4, "");
-    LLVMBuildBr(b, after);
-    move_to(e, alone);
+static void call_split(entry_emitter *e, LLVMValueRef fn, LLVMValueRef count) {
+    LLVMBasicBlockRef alone = entry_new_block(e, "alone"), after = entry_new_block(e, "after");
+    entry_launch(e, entry_ask_threads(e, alone), fn, count);
+    LLVMBuildBr(e->m->builder, after);
+    entry_move_to(e, alone);
     call_task(e, fn, count);
-    LLVMBuildBr(b, after);
-    move_to(e, after);
+    LLVMBuildBr(e->m->builder, after);
+    entry_move_to(e, after);
 }
 
 static void emit_call(entry_emitter *e, const program_step *s) {
-    const program_kernel *k = &e->p->kernels.data[s->kernel];
-    size_t word = 1, count;
-    int64_t iterations;
-    for (uint32_t i = 0; i < s->arg_count; i++) put_word(e, word++, entry_address(e, s->args[i]));
-    const dim_symbol *symbols = loop_symbols(k->loops, &count);
-    for (size_t i = 0; i < count; i++)
-        put_word(e, word++, entry_dim(e, dim_from_symbol(e->p->dims, symbols[i])));
-    LLVMValueRef fn = task(e, e->kernels[s->kernel]);
-    if (!s->iterations) {
-        call_task(e, fn, entry_number(e, 1));
-        return;
-    }
-    bool one = dim_is_const(e->p->dims, s->iterations, &iterations) && iterations <= 1;
-    LLVMValueRef n = entry_dim(e, s->iterations);
-    if (!one && worth_threads(k))
-        launch(e, fn, n);
+    entry_put_frame(e, s, 0);
+    LLVMValueRef fn = entry_task(e, s->kernel);
+    LLVMValueRef n = s->iterations ? entry_dim(e, s->iterations) : entry_number(e, 1);
+    if (program_is_split(e->p, s))
+        call_split(e, fn, n);
     else
         call_task(e, fn, n);
 }
 
 /* ---- steps ---- */
-
-static void emit_steps(entry_emitter *e, const program_step *s);
 
 static LLVMValueRef load_bool(entry_emitter *e, uint32_t buffer) {
     LLVMValueRef v = LLVMBuildLoad2(e->m->builder, e->m->i8, entry_address(e, buffer), "");
@@ -336,22 +347,22 @@ static LLVMValueRef load_bool(entry_emitter *e, uint32_t buffer) {
 }
 
 static LLVMValueRef load_word(entry_emitter *e, uint32_t buffer, uint32_t element) {
-    return load_field(e, e->m->i64, entry_address(e, buffer), element * sizeof(int64_t));
+    return entry_field(e, e->m->i64, entry_address(e, buffer), element * sizeof(int64_t));
 }
 
 static void emit_if(entry_emitter *e, const program_step *s) {
-    LLVMBasicBlockRef then = new_block(e, "then"), otherwise = new_block(e, "else");
-    LLVMBasicBlockRef after = new_block(e, "after");
+    LLVMBasicBlockRef then = entry_new_block(e, "then"), otherwise = entry_new_block(e, "else");
+    LLVMBasicBlockRef after = entry_new_block(e, "after");
     LLVMBuildCondBr(e->m->builder, load_bool(e, s->condition), then, otherwise);
-    move_to(e, then);
+    entry_move_to(e, then);
     e->serial++;
-    emit_steps(e, s->body);
+    entry_steps(e, s->body);
     LLVMBuildBr(e->m->builder, after);
-    move_to(e, otherwise);
+    entry_move_to(e, otherwise);
     e->serial++;
-    emit_steps(e, s->otherwise);
+    entry_steps(e, s->otherwise);
     LLVMBuildBr(e->m->builder, after);
-    move_to(e, after);
+    entry_move_to(e, after);
     e->serial++;
 }
 
@@ -359,32 +370,32 @@ static void emit_loop(entry_emitter *e, const program_step *s) {
     emit_module *m = e->m;
     LLVMBuilderRef b = m->builder;
     LLVMValueRef trips = s->trip_count == UINT32_MAX ? NULL : load_word(e, s->trip_count, 0);
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(b), head = new_block(e, "head");
-    LLVMBasicBlockRef test = new_block(e, "test"), body = new_block(e, "body");
-    LLVMBasicBlockRef after = new_block(e, "after");
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(b), head = entry_new_block(e, "head");
+    LLVMBasicBlockRef test = entry_new_block(e, "test"), body = entry_new_block(e, "body");
+    LLVMBasicBlockRef after = entry_new_block(e, "after");
     LLVMBuildBr(b, head);
-    move_to(e, head);
+    entry_move_to(e, head);
     LLVMValueRef i = LLVMBuildPhi(b, m->i64, "i");
     if (trips)
         LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, i, trips, ""), test, after);
     else
         LLVMBuildBr(b, test);
-    move_to(e, test);
+    entry_move_to(e, test);
     e->serial++;
     if (s->condition != UINT32_MAX)
         LLVMBuildCondBr(b, load_bool(e, s->condition), body, after);
     else
         LLVMBuildBr(b, body);
-    move_to(e, body);
+    entry_move_to(e, body);
     if (s->iteration != UINT32_MAX) LLVMBuildStore(b, i, entry_address(e, s->iteration));
     e->serial++;
-    emit_steps(e, s->body);
+    entry_steps(e, s->body);
     LLVMValueRef next = LLVMBuildAdd(b, i, entry_number(e, 1), "");
     LLVMValueRef values[] = {entry_number(e, 0), next};
     LLVMBasicBlockRef blocks[] = {here, LLVMGetInsertBlock(b)};
     LLVMBuildBr(b, head);
     LLVMAddIncoming(i, values, blocks, 2);
-    move_to(e, after);
+    entry_move_to(e, after);
     e->serial++;
 }
 
@@ -420,11 +431,12 @@ static void emit_step(entry_emitter *e, const program_step *s) {
         LLVMBuildMemCpy(b, entry_address(e, s->args[0]), 1, entry_address(e, s->args[1]), 1, bytes);
         break;
     case STEP_SYMBOL: emit_symbol(e, s); break;
+    case STEP_CHAIN: entry_chain(e, s); break;
     }
     if (watched) watch_end(e, s, begin);
 }
 
-static void emit_steps(entry_emitter *e, const program_step *s) {
+void entry_steps(entry_emitter *e, const program_step *s) {
     for (; s; s = s->next) emit_step(e, s);
 }
 
@@ -435,30 +447,33 @@ static void emit_open_outputs(entry_emitter *e) {
     for (size_t i = 0; i < e->p->outputs.count; i++) {
         const program_io *io = &e->p->outputs.data[i];
         if (!io->open) continue;
-        LLVMValueRef dims = load_field(e, m->pointer, e->outputs, at++ * sizeof(void *));
-        LLVMBasicBlockRef write = new_block(e, "dims"), after = new_block(e, "after");
-        LLVMBuildCondBr(m->builder, is_null(e, dims), after, write);
-        move_to(e, write);
+        LLVMValueRef dims = entry_field(e, m->pointer, e->outputs, at++ * sizeof(void *));
+        LLVMBasicBlockRef write = entry_new_block(e, "dims"), after = entry_new_block(e, "after");
+        LLVMBuildCondBr(m->builder, entry_is_null(e, dims), after, write);
+        entry_move_to(e, write);
         e->serial++;
         for (int j = 0; j < io->type.rank; j++)
             LLVMBuildStore(m->builder, entry_dim(e, io->type.dims[j]),
                            entry_at(e, dims, entry_number(e, j * (int64_t)sizeof(int64_t))));
         LLVMBuildBr(m->builder, after);
-        move_to(e, after);
+        entry_move_to(e, after);
         e->serial++;
     }
 }
 
-static void find_late(entry_emitter *e, const program_step *s) {
+static void grow(size_t *most, size_t wanted) {
+    if (wanted > *most) *most = wanted;
+}
+
+/* Which symbols steps set, and how large the frame and the operands of a call must be. */
+static void survey_steps(entry_emitter *e, const program_step *s) {
     for (; s; s = s->next) {
-        size_t words = (size_t)s->arg_count + 1, count = 0;
         if (s->kind == STEP_SYMBOL) e->late[s->symbol] = true;
-        if (s->kind == STEP_CALL) loop_symbols(e->p->kernels.data[s->kernel].loops, &count);
-        if (s->kind == STEP_RUNTIME && s->arg_count > e->operand_count)
-            e->operand_count = s->arg_count;
-        if (words + count > e->frame_words) e->frame_words = words + count;
-        find_late(e, s->body);
-        find_late(e, s->otherwise);
+        if (s->kind == STEP_CALL) grow(&e->frame_words, entry_call_words(e->p, s));
+        if (s->kind == STEP_CHAIN) grow(&e->frame_words, entry_chain_words(e->p, s));
+        if (s->kind == STEP_RUNTIME) grow(&e->operand_count, s->arg_count);
+        survey_steps(e, s->body);
+        survey_steps(e, s->otherwise);
     }
 }
 
@@ -471,7 +486,7 @@ static void make_variables(entry_emitter *e) {
     e->late = ARENA_ARRAY(m->scratch, bool, n + 1);
     e->symbols = ARENA_ARRAY(m->scratch, LLVMValueRef, n + 1);
     e->frame_words = 1;
-    find_late(e, e->p->steps);
+    survey_steps(e, e->p->steps);
     for (size_t s = 0; s < n; s++) {
         int64_t low, high;
         dim_symbol_bounds(e->p->dims, (dim_symbol)s, &low, &high);
@@ -486,7 +501,6 @@ static void make_variables(entry_emitter *e) {
     entry_make_call(e);
     LLVMTypeRef bytes = LLVMArrayType2(m->i8, sizeof(onnxcc_state));
     LLVMBuildStore(b, LLVMConstNull(bytes), e->state); /* no error, no draws */
-    put_word(e, 0, e->state);
 }
 
 void emit_entry(emit_module *m, const program *p, const char *const *kernels, const char *run_name,
@@ -502,31 +516,31 @@ void emit_entry(emit_module *m, const program *p, const char *const *kernels, co
     e.outputs = LLVMGetParam(e.fn, 1);
     e.arena = LLVMGetParam(e.fn, 2);
     e.context = LLVMGetParam(e.fn, 3);
-    LLVMBasicBlockRef entry = new_block(&e, "entry"), steps = new_block(&e, "steps");
-    e.exit = new_block(&e, "exit");
-    move_to(&e, entry);
+    LLVMBasicBlockRef entry = entry_new_block(&e, "entry"), steps = entry_new_block(&e, "steps");
+    e.exit = entry_new_block(&e, "exit");
+    entry_move_to(&e, entry);
     make_variables(&e);
     declare_weights(&e, weights_in_file);
     if (p->inputs.count || p->symbols.count)
-        fail_if(&e, is_null(&e, e.inputs), ONNXCC_ERROR_NULL_POINTER);
-    if (p->outputs.count) fail_if(&e, is_null(&e, e.outputs), ONNXCC_ERROR_NULL_POINTER);
+        fail_if(&e, entry_is_null(&e, e.inputs), ONNXCC_ERROR_NULL_POINTER);
+    if (p->outputs.count) fail_if(&e, entry_is_null(&e, e.outputs), ONNXCC_ERROR_NULL_POINTER);
     if (weights_in_file && p->weight_bytes)
-        fail_if(&e, is_null(&e, e.weights), ONNXCC_ERROR_NULL_POINTER);
+        fail_if(&e, entry_is_null(&e, e.weights), ONNXCC_ERROR_NULL_POINTER);
     read_symbols(&e);
     e.early = LLVMGetInsertBlock(m->builder);
-    LLVMBasicBlockRef checks = new_block(&e, "checks");
+    LLVMBasicBlockRef checks = entry_new_block(&e, "checks");
     LLVMBuildBr(m->builder, checks);
-    move_to(&e, checks);
+    entry_move_to(&e, checks);
     check_pointers(&e, e.inputs, true);
     check_pointers(&e, e.outputs, false);
     check_arena(&e);
     LLVMBuildBr(m->builder, steps);
-    move_to(&e, steps);
-    emit_steps(&e, p->steps);
+    entry_move_to(&e, steps);
+    entry_steps(&e, p->steps);
     emit_open_outputs(&e);
     LLVMValueRef status = LLVMBuildLoad2(m->builder, m->i32, e.state, "");
     LLVMBuildStore(m->builder, status, e.result);
     LLVMBuildBr(m->builder, e.exit);
-    move_to(&e, e.exit);
+    entry_move_to(&e, e.exit);
     LLVMBuildRet(m->builder, LLVMBuildLoad2(m->builder, m->i32, e.result, ""));
 }

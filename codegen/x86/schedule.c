@@ -393,6 +393,28 @@ static bool is_window(const tile_search *t) {
     return t->steps <= MAX_UNROLL;
 }
 
+/* Whether each iteration of the first axis has a stretch of every buffer that moves with it to
+ * itself, as images of a batch have, and tiles may as well be along another axis. */
+static bool has_slices(cut_nest *c, const tile_search *t, const loop_stmt *body) {
+    loop_kernel *k = c->s->k;
+    const cut_axis *first = &t->axes[0];
+    size_t count;
+    const loop_access *a = transform_accesses(k, body, &count);
+    bool other = false;
+    for (int j = 1; j < t->count; j++)
+        other |=
+            t->axes[j].moves == first->moves && t->axes[j].constant > 1 && !t->axes[j].vector_outer;
+    for (size_t i = 0; i < count && other && first->constant > 1; i++) {
+        loop_expr rest;
+        int64_t distance, low, high;
+        if (!loop_uses_var(k, a[i].flat, first->var)) continue;
+        if (!loop_linear_in(k, a[i].flat, first->var, &distance, &rest)) return false;
+        loop_range(k, rest, &low, &high);
+        if (low < 0 || high >= distance) return false;
+    }
+    return other && first->constant > 1;
+}
+
 static void choose_reduction_tile(cut_nest *c) {
     int registers = c->s->m->vector_registers;
     tile_search t = {.machine = c->s->m,
@@ -403,6 +425,7 @@ static void choose_reduction_tile(cut_nest *c) {
     t.rows_outside = c->s->rank % 2 == 0 && has_many_rows(c, c->body);
     memcpy(t.axes, c->axes, sizeof c->axes);
     describe_loads(c, &t, c->body);
+    t.slices = c->s->parallel && has_slices(c, &t, c->body);
     /* Unrolled, a window keeps what it loads from tap to tap: as many registers again, or more. */
     if (is_window(&t)) t.budget = registers / 4;
     tile_choose(&t, c->s->rank / 2);

@@ -155,6 +155,12 @@ static double share_factor(const tile_search *t, const int64_t *size) {
     return shared ? 1 + 0.15 * (ceil(tiles / 2) * 2 / tiles - 1) : 1;
 }
 
+/* How much worse a tile is that reaches over several slices: a thread then works on what others
+ * made. It counts for little: with one thread it is none. */
+static double slice_factor(const tile_search *t, const int64_t *size) {
+    return t->slices && size[0] > 1 ? 1.01 : 1;
+}
+
 /* The best tiles so far, in ascending order of cost, each with another number of vectors side by
  * side: tiles that differ in other sizes alone are as good as the same. Of equal ones the first
  * found leads. */
@@ -185,7 +191,8 @@ static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t u
                         tile_ranking *ranking, int cut) {
     if (axis == t->count) {
         if (!fits_registers(t, size)) return;
-        rank_tile(t, ranking, size, tiling_cost(t, size, 0, 1) * share_factor(t, size));
+        double cost = tiling_cost(t, size, 0, 1) * share_factor(t, size) * slice_factor(t, size);
+        rank_tile(t, ranking, size, cost);
         return;
     }
     int64_t most = t->axes[axis].constant > 0 ? t->axes[axis].constant : t->budget;

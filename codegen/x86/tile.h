@@ -30,6 +30,7 @@ typedef struct {
     double steps;       /* reduction steps a tile */
     double panel;       /* bytes of a vector over all steps */
     bool rows_outside;  /* the axes that no vector operand moves with are the outer loops */
+    bool slices;        /* the first axis is one of slices that threads had better own: of images */
     int budget;         /* vector accumulators at most */
     const target_machine *machine;
 } tile_search;

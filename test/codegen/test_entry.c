@@ -209,6 +209,50 @@ static void test_small_work(void) {
     end(&f);
 }
 
+/* y = x + 1 + 1 in a chain of slices. Threads run it as one task, and may be given none of it; a
+ * profile and one thread see two steps. */
+static void test_chain(void) {
+    enum { N = 12, SLICES = 4 };
+    fixture f = begin("chain");
+    dim_table *t = f.p->dims;
+    dim n = dim_const(t, N), bytes = dim_const(t, 4 * N);
+    f.p->arena_bytes = bytes;
+    start(&f);
+    uint32_t x = add_io(&f, true, DTYPE_F32, n), y = add_io(&f, false, DTYPE_F32, n);
+    uint32_t between = add_buffer(&f, PLACE_ARENA, 0, bytes, dim_const(t, 0));
+    uint32_t k = add_kernel(&f,
+                            "kernel add_one {\n output %y: f32[12]\n input %x: f32[12]\n"
+                            " for i in 12 parallel {\n  %y[i] = %x[i] + 1.0\n }\n}\n",
+                            1000000);
+    program_step *s = add_step(&f, STEP_CHAIN, NULL, 0);
+    s->iterations = dim_const(t, SLICES);
+    f.tail = &s->body;
+    add_call(&f, k, between, x)->iterations = n;
+    add_call(&f, k, y, between)->iterations = n;
+    if (!compile(&f)) return;
+    float in_x[N] = {0}, out_y[N];
+    const void *in[] = {in_x};
+    void *out[] = {out_y};
+    for (int i = 0; i < N; i++) in_x[i] = (float)i;
+    witness threads = {0}, profile = {0};
+    int stop = 1;
+    onnxcc_context contexts[] = {
+        {.parallel_for = in_thirds, .parallel_user = &threads},
+        {.parallel_for = in_thirds, .parallel_user = &profile, .profile_user = &profile},
+        {.clock = tick, .profile = note, .profile_user = &profile}};
+    contexts[1].clock = tick;
+    for (size_t c = 0; c < sizeof contexts / sizeof *contexts; c++) {
+        memset(out_y, 0, sizeof out_y);
+        CHECK(f.run->run(in, out, memory, &contexts[c]) == ONNXCC_OK);
+        for (int i = 0; i < N; i++) CHECK(out_y[i] == (float)i + 2);
+    }
+    CHECK(threads.calls == 1);
+    CHECK(profile.calls == 3 && profile.steps[1] == 0 && profile.steps[2] == 1);
+    contexts[0].cancel = &stop;
+    CHECK(f.run->run(in, out, memory, &contexts[0]) == ONNXCC_ERROR_CANCELLED);
+    end(&f);
+}
+
 /* ---- steps ---- */
 
 static void test_branches(void) {
@@ -401,6 +445,7 @@ int main(void) {
     RUN(test_refusals);
     RUN(test_context);
     RUN(test_small_work);
+    RUN(test_chain);
     RUN(test_branches);
     RUN(test_loops);
     RUN(test_symbols);

@@ -264,6 +264,9 @@ static void check_random(uint64_t seed) {
             loop_range(k, e[i], &range_low, &range_high);
             CHECK(got == wanted);
             CHECK(range_low <= got && got <= range_high);
+            loop_var fixed = (loop_var)(round % VARS);
+            loop_range_at(k, e[i], fixed, vars[fixed], &range_low, &range_high);
+            CHECK(range_low <= got && got <= range_high);
             if (unit_errors) {
                 printf("seed %llu node %u: %s\n", (unsigned long long)seed, i,
                        loop_expr_text(k, f.memory, e[i]));
@@ -273,6 +276,34 @@ static void check_random(uint64_t seed) {
         }
     }
     arena_destroy(f.memory);
+}
+
+/* With one variable known, quotients, remainders and comparisons of it are. */
+static void test_range_at(void) {
+    static const struct {
+        const char *formula;
+        int64_t at, low, high;
+    } cases[] = {
+        {"(16*i + j) // 64", 7, 1, 1},
+        {"(16*i + j) % 64", 7, 48, 63},
+        {"select(i < 3, i, 20 - i)", 2, 2, 2},
+        {"select(i < 3, i, 20 - i)", 3, 17, 17},
+        {"i < j", 15, 0, 0},
+        {"i < j", 4, 0, 1},
+        {"!(i <= 4) || i == j", 4, 0, 1},
+        {"!(i <= 4) || i == j", 5, 1, 1},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        fixture f = begin();
+        loop_var i = loop_add_var(f.k, "i", loop_int(f.k, 20));
+        loop_var j = loop_add_var(f.k, "j", loop_int(f.k, 16));
+        loop_binding b[] = {{"i", loop_var_expr(f.k, i)}, {"j", loop_var_expr(f.k, j)}};
+        loop_expr e = loop_formula(f.k, cases[c].formula, DTYPE_I64, b, 2);
+        int64_t low, high;
+        loop_range_at(f.k, e, i, cases[c].at, &low, &high);
+        CHECK(low == cases[c].low && high == cases[c].high);
+        arena_destroy(f.memory);
+    }
 }
 
 static void test_random(void) {
@@ -302,6 +333,7 @@ int main(void) {
     RUN(test_comparisons);
     RUN(test_extremes);
     RUN(test_floats);
+    RUN(test_range_at);
     RUN(test_random);
     RUN(test_deep_sharing);
     return unit_finish();

@@ -87,10 +87,11 @@ static loop_stmt *substitute_block(loop_kernel *k, const loop_stmt *s, const loo
     return loop_copy(k, s, with, false);
 }
 
-static bool extents_use(const loop_kernel *k, const loop_stmt *s, loop_var v) {
+bool transform_extents_use(const loop_kernel *k, const loop_stmt *s, loop_var v) {
     for (; s; s = s->next) {
         if (s->kind == LOOP_STMT_FOR && loop_uses_var(k, s->extent, v)) return true;
-        if (extents_use(k, s->body, v) || extents_use(k, s->otherwise, v)) return true;
+        if (transform_extents_use(k, s->body, v) || transform_extents_use(k, s->otherwise, v))
+            return true;
     }
     return false;
 }
@@ -125,8 +126,8 @@ static bool block_value_uses(const loop_kernel *k, const loop_stmt *s, loop_var 
 
 static bool collapse_pair(loop_kernel *k, loop_nest *n, int outer) {
     nest_axis i = n->axes[outer], j = n->axes[outer + 1];
-    if (loop_uses_var(k, j.extent, i.var) || extents_use(k, n->body, i.var) ||
-        extents_use(k, n->body, j.var) || block_value_uses(k, n->body, i.var) ||
+    if (loop_uses_var(k, j.extent, i.var) || transform_extents_use(k, n->body, i.var) ||
+        transform_extents_use(k, n->body, j.var) || block_value_uses(k, n->body, i.var) ||
         block_value_uses(k, n->body, j.var))
         return false;
     loop_expr extent = loop_mul(k, i.extent, j.extent);

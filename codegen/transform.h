@@ -48,6 +48,9 @@ loop_stmt *transform_tile(loop_kernel *k, const loop_stmt *body, const tile_axis
 /* The body of a nest for var = at, with locals and inner variables of its own. */
 loop_stmt *transform_instance(loop_kernel *k, const loop_stmt *body, loop_var var, loop_expr at);
 
+/* Whether some loop of the body is as long as the variable says. */
+bool transform_extents_use(const loop_kernel *k, const loop_stmt *body, loop_var v);
+
 /* Whether loop extents and branch conditions in the body are free of the variables and of locals.
  */
 bool transform_can_tile(const loop_kernel *k, const loop_stmt *body, const loop_var *vars,

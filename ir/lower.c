@@ -502,7 +502,8 @@ static bool index_is_inside(lower *l, const type *t, int axis, loop_expr index, 
     return high < 0;
 }
 
-loop_expr lower_read_or(lower *l, value_id v, const loop_expr *index, loop_expr otherwise) {
+loop_expr lower_read_partly(lower *l, value_id v, const loop_expr *index, const bool *known,
+                            loop_expr otherwise) {
     type t = *lower_type(l, v);
     loop_kernel *k = l->k;
     loop_node o = *loop_get(k, otherwise);
@@ -512,7 +513,7 @@ loop_expr lower_read_or(lower *l, value_id v, const loop_expr *index, loop_expr 
     loop_expr inside = 0, own[LOOP_MAX_RANK];
     for (int i = 0; i < t.rank; i++) {
         own[i] = index[i];
-        if (index_is_inside(l, &t, i, index[i], zero)) continue;
+        if (known[i] || index_is_inside(l, &t, i, index[i], zero)) continue;
         loop_expr last = loop_sub(k, loop_dim(k, t.dims[i]), loop_int(k, 1));
         loop_expr ok = loop_and(k, loop_make(k, LOOP_LE, loop_int(k, 0), index[i], 0),
                                 loop_make(k, LOOP_LE, index[i], last, 0));
@@ -521,6 +522,11 @@ loop_expr lower_read_or(lower *l, value_id v, const loop_expr *index, loop_expr 
     }
     loop_expr value = lower_read(l, v, own);
     return inside ? loop_select(k, inside, value, otherwise) : value;
+}
+
+loop_expr lower_read_or(lower *l, value_id v, const loop_expr *index, loop_expr otherwise) {
+    static const bool unknown[TENSOR_MAX_RANK];
+    return lower_read_partly(l, v, index, unknown, otherwise);
 }
 
 /* Whether the words of v along an axis are words of its memory. */

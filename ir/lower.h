@@ -43,6 +43,10 @@ loop_expr lower_read_broadcast(lower *l, value_id v, int rank, const loop_expr *
  * an index known to be inside costs nothing. If v has a halo that covers the index and `otherwise`
  * is zero, it is a plain load. */
 loop_expr lower_read_or(lower *l, value_id v, const loop_expr *index, loop_expr otherwise);
+/* The same where the index along some axes is known to be inside of v; `inside` has one bool an
+ * axis. */
+loop_expr lower_read_partly(lower *l, value_id v, const loop_expr *index, const bool *inside,
+                            loop_expr otherwise);
 /* The result of the group's anchor, or another output of a nest: `value` at a logical index, inside
  * the loops that lower_loops opened. Evaluates the epilogue and stores every output of the group
  * that depends on v. */

@@ -140,12 +140,17 @@ static void cut_axis_evenly(cut_nest *c, int axis) {
 
 static loop_stmt *emit_tile(const cut_nest *c) {
     loop_kernel *k = c->s->k;
+    const loop_stmt *body = c->in_tail ? c->tail_body : c->body;
+    loop_expr *at = NULL; /* of axes that no tile is along */
     tile_axis tile[MAX_CUT + 1];
     tile_side sides[MAX_CUT_AXES];
     int n = 0, count = 0;
     for (int i = 0; i < c->count; i++) {
         if (c->in_tail && c->axes[i].vector_outer) continue;
-        if (c->tile[i].size > 1 && count < MAX_CUT_AXES)
+        if (c->axes[i].single) {
+            if (!at) at = ARENA_ARRAY(k->memory, loop_expr, k->vars.count);
+            at[c->axes[i].var] = c->tile[i].base;
+        } else if (c->tile[i].size > 1 && count < MAX_CUT_AXES)
             sides[count++] = (tile_side){c->axes[i].moves, c->tile[i].size, i};
         else
             tile[n++] = c->tile[i];
@@ -158,7 +163,8 @@ static loop_stmt *emit_tile(const cut_nest *c) {
                                 .var = c->in_tail ? c->tail_lane : c->lane,
                                 .base = loop_int(k, 0),
                                 .active = c->in_tail ? c->active : 0};
-    return transform_tile(k, c->in_tail ? c->tail_body : c->body, tile, n, c->unroll);
+    if (at) body = loop_copy(k, body, at, true);
+    return transform_tile(k, body, tile, n, c->unroll);
 }
 
 static void set_tile(cut_nest *c, int axis, const segment *g, loop_expr which) {
@@ -261,13 +267,20 @@ static int64_t constant_or(const loop_kernel *k, loop_expr e, int64_t otherwise)
     return loop_is_int(k, e, &n) ? n : otherwise;
 }
 
+/* The same of a loop whose length varies: the most that it can be, if there is a most. */
+static int64_t longest_or(const loop_kernel *k, loop_expr extent, int64_t otherwise) {
+    int64_t low, high;
+    loop_range(k, extent, &low, &high);
+    return high < otherwise ? high : constant_or(k, extent, otherwise);
+}
+
 /* Iterations of the deepest loops of a body: what a tile's set-up is spread over. */
 static double body_steps(const loop_kernel *k, const loop_stmt *s) {
     double most = 1;
     for (; s; s = s->next) {
         double inner = 1;
         if (s->kind == LOOP_STMT_FOR)
-            inner = (double)constant_or(k, s->extent, 16) * body_steps(k, s->body);
+            inner = (double)longest_or(k, s->extent, 16) * body_steps(k, s->body);
         else if (s->kind == LOOP_STMT_IF)
             inner = body_steps(k, s->body) + body_steps(k, s->otherwise);
         if (inner > most) most = inner;
@@ -333,6 +346,8 @@ static void describe_loads(cut_nest *c, tile_search *t, const loop_stmt *body) {
         double operand = t->panel;
         for (int j = 0; j < c->count; j++) {
             if (!loop_uses_var(k, a[i].flat, c->axes[j].var)) continue;
+            /* The window moves with it, which does not make other weights of them. */
+            if (c->axes[j].single && loop_uses_var(k, a[i].flat, c->lane)) continue;
             t->axes[j].moves |= (uint64_t)1 << t->loads;
             if (c->axes[j].constant > 0) operand *= (double)c->axes[j].constant;
             int64_t beside =
@@ -548,11 +563,14 @@ static loop_stmt *schedule_nest(scheduler *s, const loop_stmt *first) {
     int lanes = lanes_for(s, n.body);
     bool loops = has_loops(n.body);
     loop_var vars[TRANSFORM_MAX_AXES];
+    bool single[TRANSFORM_MAX_AXES];
+    int tiled = 0;
     for (int i = 0; i < n.count; i++) {
         if (constant_or(k, n.axes[i].extent, 1) == 0) return NULL;
-        vars[i] = n.axes[i].var;
+        single[i] = transform_extents_use(k, n.body, n.axes[i].var);
+        if (!single[i]) vars[tiled++] = n.axes[i].var;
     }
-    if (lanes < 2 || !n.count || !transform_can_tile(k, n.body, vars, n.count))
+    if (lanes < 2 || !n.count || single[n.count - 1] || !transform_can_tile(k, n.body, vars, tiled))
         return scalar_nest(s, &n);
     size_t count;
     loop_access *a = transform_accesses(k, n.body, &count);
@@ -566,7 +584,8 @@ static loop_stmt *schedule_nest(scheduler *s, const loop_stmt *first) {
         c.axes[c.count++] = (cut_axis){.var = n.axes[i].var,
                                        .extent = n.axes[i].extent,
                                        .constant = constant_or(k, n.axes[i].extent, -1),
-                                       .tile = 1};
+                                       .tile = 1,
+                                       .single = single[i]};
     cut_vectors(&c, &n, lanes);
     if (loops)
         choose_reduction_tile(&c);

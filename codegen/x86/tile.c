@@ -196,6 +196,7 @@ static void search_axis(const tile_search *t, int axis, int64_t *size, int64_t u
         return;
     }
     int64_t most = t->axes[axis].constant > 0 ? t->axes[axis].constant : t->budget;
+    if (t->axes[axis].single) most = 1;
     for (int64_t n = 1; n <= most && used * n <= t->budget; n++) {
         if (n > 1 && cut == MAX_CUT_AXES) break;
         size[axis] = n;

@@ -15,6 +15,7 @@ typedef struct {
     int64_t constant;  /* the extent, or -1 */
     int64_t tile;      /* largest tile size */
     bool vector_outer; /* counts vectors of the vector axis */
+    bool single;       /* inner loops are as long as its variable says: no tile along it */
     uint64_t moves;    /* loads of the innermost statements that move with it, one bit each */
 } cut_axis;
 

@@ -71,6 +71,7 @@ typedef struct {
     dtype sum;
     window win;
     grouping group;
+    bool skips[TENSOR_MAX_RANK]; /* axes of x along which taps that meet padding are left out */
 } convolution;
 
 /* Index of an input channel: `inner` counts within the group of output channel `channel`. */
@@ -100,13 +101,31 @@ static loop_expr begin_channels(lower *l, const convolution *c, int *opened) {
     return loop_add(k, loop_mul(k, block, loop_int(k, layout->block)), lane);
 }
 
+/* Opens the loops over the taps, those inside of the input alone where others are skipped. */
+static int begin_taps(lower *l, const convolution *c, const loop_expr *index, loop_expr *taps) {
+    loop_kernel *k = lower_kernel(l);
+    int opened = 0;
+    for (int i = 0; i < c->win.axes; i++) {
+        loop_expr at = index[i + 2], zero = loop_int(k, 0), first = zero;
+        loop_expr count = loop_dim(k, c->win.kernel[i]);
+        if (c->skips[i + 2]) {
+            first = window_first(l, &c->win, i, at);
+            count = loop_max(k, zero, window_count(l, &c->win, i, at, false));
+        }
+        bool one = dim_equals_const(lower_graph(l)->dims, c->win.kernel[i], 1);
+        taps[i] = one ? zero : loop_add(k, first, lower_begin(l, LOOP_REDUCE, "k", count));
+        opened += !one;
+    }
+    return opened;
+}
+
 static void accumulate_conv(lower *l, const convolution *c, const loop_expr *index, loop_buf acc) {
     loop_kernel *k = lower_kernel(l);
     loop_expr taps[WINDOW_MAX_AXES], x_at[LOOP_MAX_RANK], w_at[LOOP_MAX_RANK];
     int channels = 0;
     loop_expr inner =
         c->group.groups == 1 ? lower_reduce_axis(l, c->x, 1) : begin_channels(l, c, &channels);
-    int opened = window_begin_taps(l, &c->win, LOOP_REDUCE, taps);
+    int opened = begin_taps(l, c, index, taps);
     x_at[0] = index[0];
     x_at[1] = input_channel(l, &c->group, index[1], inner);
     w_at[0] = index[1];
@@ -119,7 +138,7 @@ static void accumulate_conv(lower *l, const convolution *c, const loop_expr *ind
     loop_expr zero_at = loop_int(k, 0);
     loop_expr padding =
         c->x_zero ? kit_read_parameter(l, xt, c->x_zero, zero_at, 0) : loop_const(k, xt, 0);
-    loop_expr x = loop_cast(k, c->sum, lower_read_or(l, c->x, x_at, padding));
+    loop_expr x = loop_cast(k, c->sum, lower_read_partly(l, c->x, x_at, c->skips, padding));
     loop_expr w = kit_read(l, c->sum, c->w, w_at);
     if (c->x_zero) x = loop_sub(k, x, loop_cast(k, c->sum, padding));
     if (c->w_zero) w = loop_sub(k, w, kit_read_parameter(l, c->sum, c->w_zero, index[1], 0));
@@ -146,12 +165,33 @@ static void sum_with_bias(lower *l, node_id n, const convolution *c, const int64
     lower_end_loops(l);
 }
 
+/* Leaves out taps that meet padding where those are many and each position has much to add up: thin
+ * volumes, windows with holes. Along the last axis they stay: its positions run side by side. The
+ * results of a group are too few for that: they take rows together. */
+static void skip_padding(lower *l, node_id n, convolution *c) {
+    enum { FEWEST_CHANNELS = 16 };
+    graph *g = lower_graph(l);
+    int64_t channels;
+    if (!lower_type(l, c->x)->layout || c->group.groups > 1 ||
+        !dim_is_const(g->dims, c->group.in_per_group, &channels) || channels < FEWEST_CHANNELS)
+        return;
+    bool some = false;
+    for (int i = 0; i + 1 < c->win.axes; i++)
+        some |= c->skips[i + 2] = window_meets_padding(g, &c->win, i);
+    if (!some) return;
+    dim work = dim_mul(g->dims, kit_dim(g, 2 * channels),
+                       type_elements(g->dims, lower_type(l, graph_output(g, n, 0))));
+    for (int i = 0; i < c->win.axes; i++) work = dim_mul(g->dims, work, c->win.kernel[i]);
+    lower_kernel(l)->work = work;
+}
+
 static void nest_conv(lower *l, node_id n) {
     graph *g = lower_graph(l);
     convolution c = {.x = graph_input(g, n, 0), .w = graph_input(g, n, 1)};
     bool ok = read_conv(g, n, 0, 1, &c.win, &c.group);
     assert(ok), (void)ok;
     c.sum = kit_sum_type(lower_type(l, c.x)->dtype);
+    skip_padding(l, n, &c);
     sum_with_bias(l, n, &c, NULL, accumulate_conv);
 }
 

@@ -186,15 +186,35 @@ int window_begin_taps(lower *l, const window *w, loop_kind kind, loop_expr *taps
     return opened;
 }
 
+/* Taps before position 0: ceil(-start / dilation). */
+loop_expr window_first(lower *l, const window *w, int i, loop_expr at) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr zero = loop_int(k, 0), start = window_tap(l, w, i, at, zero);
+    loop_expr before = loop_floordiv(k, start, loop_int(k, w->dilation[i]));
+    return loop_max(k, zero, loop_sub(k, zero, before));
+}
+
+bool window_meets_padding(const graph *g, const window *w, int i) {
+    int64_t kernel, in, out, before, inside = 0;
+    if (!dim_is_const(g->dims, w->kernel[i], &kernel) || !dim_is_const(g->dims, w->in[i], &in) ||
+        !dim_is_const(g->dims, w->out[i], &out) || !dim_is_const(g->dims, w->before[i], &before) ||
+        kernel * out > INT32_MAX)
+        return false;
+    for (int64_t at = 0; at < out; at++)
+        for (int64_t tap = 0; tap < kernel; tap++) {
+            int64_t from = at * w->stride[i] + tap * w->dilation[i] - before;
+            inside += from >= 0 && from < in;
+        }
+    return inside * 10 <= kernel * out * 9;
+}
+
 loop_expr window_count(lower *l, const window *w, int i, loop_expr at, bool with_padding) {
     loop_kernel *k = lower_kernel(l);
     loop_expr zero = loop_int(k, 0), dilation = loop_int(k, w->dilation[i]);
     loop_expr start = window_tap(l, w, i, at, zero), end = loop_dim(k, w->in[i]);
-    loop_expr first = zero;
+    loop_expr first = with_padding ? zero : window_first(l, w, i, at);
     if (with_padding) /* windows begin inside of the padding */
         end = loop_add(k, end, loop_dim(k, w->after[i]));
-    else /* taps before position 0: ceil(-start / dilation) */
-        first = loop_max(k, zero, loop_sub(k, zero, loop_floordiv(k, start, dilation)));
     /* Taps below the end: ceil((end - start) / dilation). */
     loop_expr below = loop_sub(k, zero, loop_floordiv(k, loop_sub(k, start, end), dilation));
     loop_expr last = loop_min(k, loop_dim(k, w->kernel[i]), below);

@@ -138,6 +138,21 @@ def main(onnxcc):
             node("Conv", ["c", "v"], ["y"], pads=pads, dilations=dilations),
         ]
         cases.add(f"dilation_{name}", nodes, {"x": x}, {"y": None}, constants)
+    # Small volumes and images, most of whose border taps meet padding, on either side or both.
+    for name, size, kernel, more in [
+        ("thin", (2, 5, 9), (3, 3, 3), dict(pads=[1] * 6)),
+        ("uneven", (4, 3, 8), (3, 5, 3), dict(pads=[0, 4, 2, 2, 1, 0])),
+        ("strided", (5, 6, 9), (3, 3, 2), dict(pads=[1, 2, 1, 1, 0, 1], strides=(2, 3, 1))),
+        ("holes", (7, 6, 9), (3, 3, 3), dict(pads=[3, 5, 2, 2, 4, 1], dilations=(3, 5, 2))),
+        ("groups", (2, 4, 7), (3, 3, 3), dict(pads=[1] * 6, group=2)),
+        ("image", (4, 6), (5, 5), dict(pads=[2] * 4, group=2)),
+        ("beyond", (2, 6), (2, 3), dict(pads=[3, 1, 4, 1])),
+    ]:
+        constants = {"w": numbers(32, 3, *[1] * len(size)) / 5, "v": numbers(48, 32 // more.get("group", 1), *kernel) / 9, "b": numbers(48)}
+        nodes = [node("Conv", ["x", "w"], ["c"]), node("Conv", ["c", "v", "b"], ["d"], **more), node("Relu", ["d"], ["y"])]
+        data = numbers(2, 3, *size)
+        cases.add(f"border_{name}", nodes, {"x": data}, {"y": None}, constants)
+        cases.add(f"border_{name}_open", nodes, {"x": data}, {"y": None}, constants, dims={"x": ["batch", 3, *size]})
     return cases.run()
 
 

@@ -371,7 +371,8 @@ static bool padding_of(const graph *g, node_id n, int64_t *before, int64_t *afte
     return some;
 }
 
-/* What Winograd's tiles read around their input: the last ones hang over the end. */
+/* What Winograd's tiles read around their input: the last ones hang over the end. Of volumes they
+ * read planes, all of which are inside. */
 static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t *after) {
     const node *nd = graph_node(g, n);
     const type *x = graph_type(g, nd->inputs[0]);
@@ -381,7 +382,7 @@ static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t 
     const int64_t *strides = node_attr_ints(nd, "strides", &count);
     const int64_t *pads = node_attr_ints(nd, "pads", &count);
     const int64_t *dilations = node_attr_ints(nd, "dilations", &count);
-    for (size_t i = 0; i < axes; i++) {
+    for (size_t i = axes == 3; i < axes; i++) {
         int64_t in = constant_dim(g, x, (int)i + 2), apart = count ? dilations[i] : 1;
         int64_t most = pads[axes + i] + tile[i] * strides[i] * apart - 1;
         int64_t reach = (taps[i] - 1) * apart + 1;
@@ -427,8 +428,10 @@ static bool border_of_transposed(graph *g, node_id n, int64_t *before, int64_t *
 static bool border_of(graph *g, node_id n, int64_t *before, int64_t *after) {
     const node *nd = graph_node(g, n);
     if (named(nd, OP_INTERNAL, "WinogradInput") || named(nd, OP_INTERNAL, "WinogradConv")) {
+        bool some = false;
         border_of_tiles(g, n, before, after);
-        return before[0] || before[1] || after[0] || after[1];
+        for (int i = 0; i < 3; i++) some |= before[i] || after[i];
+        return some;
     }
     bool transposed = named(nd, "", "ConvTranspose");
     if (!transposed && !named(nd, "", "Conv")) return false;

@@ -19,19 +19,24 @@ enum {
     MOST_GROWN =
         16 << 20, /* bytes of weights that are over four times the size of the plain ones */
     MOST_DILATION = 64,
+    MOST_PLANES = 4096,
     TYPICAL_SIZE = 64 /* of an axis of unknown length */
 };
 
-/* What the costs depend on, and what is chosen; the rows of a convolution along one axis are one.
- */
+/* Axes of a convolution; it has the last ones, and those that it lacks have one position. */
+enum { DEPTH, ROWS, COLUMNS, AXES };
+
+/* What the costs depend on, and what is chosen. */
 typedef struct {
     int axes;
-    int64_t images, inputs, outputs, size[2]; /* of the result; symbols at a typical size */
-    bool open;                                /* some size is symbolic */
-    int64_t weight_bytes;                     /* a cycle: from memory, or from a cache */
-    int64_t taps[2], strides[2], dilations[2], pads[4]; /* pads: those of the attribute */
-    const winograd_axis *along[2];
-    int64_t tiles, vectors; /* of a block */
+    int64_t images, inputs, outputs, size[AXES]; /* of the result; symbols at a typical size */
+    bool open;                                   /* some size is symbolic */
+    int64_t weight_bytes;                        /* a cycle: from memory, or from a cache */
+    int64_t taps[AXES], strides[AXES], dilations[AXES], pads[2 * AXES]; /* pads: the attribute */
+    int64_t planes;                /* of the data, along the depth */
+    double depth_taps;             /* of one plane of results, on average: those inside */
+    const winograd_axis *along[2]; /* rows and columns */
+    int64_t tiles, vectors;        /* of a block */
     bool fused, tiles_outside;
 } shape;
 
@@ -39,11 +44,17 @@ static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
+static bool has_depth(const shape *s) {
+    return s->axes == AXES;
+}
+
+/* Tiles that share blocks: of the batch, or of one plane. */
 static int64_t tile_count(const shape *s) {
-    int64_t tiles = s->images;
-    for (int i = 0; i < 2; i++)
-        tiles *=
-            s->dilations[i] * ceil_div(ceil_div(s->size[i], s->dilations[i]), s->along[i]->out);
+    int64_t tiles = has_depth(s) ? 1 : s->images;
+    for (int i = 0; i < 2; i++) {
+        int64_t size = s->size[ROWS + i], apart = s->dilations[ROWS + i];
+        tiles *= apart * ceil_div(ceil_div(size, apart), s->along[i]->out);
+    }
     return tiles;
 }
 
@@ -54,6 +65,21 @@ static int64_t size_of(const graph *g, dim d, int64_t typical, bool *open) {
     return typical;
 }
 
+/* The planes of volumes, whose number must be known. */
+static bool read_depth(const graph *g, const window *w, shape *s) {
+    int64_t inside = 0;
+    if (!dim_is_const(g->dims, w->in[0], &s->planes) || !dim_is_const(g->dims, w->out[0], NULL) ||
+        s->size[DEPTH] < 1 || s->size[DEPTH] > MOST_PLANES)
+        return false;
+    for (int64_t at = 0; at < s->size[DEPTH]; at++)
+        for (int64_t tap = 0; tap < s->taps[DEPTH]; tap++) {
+            int64_t from = at * s->strides[DEPTH] + tap * s->dilations[DEPTH] - s->pads[0];
+            inside += from >= 0 && from < s->planes;
+        }
+    s->depth_taps = (double)inside / (double)s->size[DEPTH];
+    return true;
+}
+
 /* Taps, strides and padding, as far as they are constant. */
 static bool read_window(graph *g, node_id n, shape *s) {
     const node *nd = graph_node(g, n);
@@ -61,9 +87,9 @@ static bool read_window(graph *g, node_id n, shape *s) {
     if (!window_kernel_weights(g, n, nd->inputs[1], &w) ||
         !window_read(g, n, nd->inputs[0], false, &w))
         return false;
-    s->taps[0] = s->strides[0] = s->dilations[0] = s->size[0] = 1;
+    for (int i = 0; i < AXES; i++) s->taps[i] = s->strides[i] = s->dilations[i] = s->size[i] = 1;
     for (int i = 0; i < s->axes; i++) {
-        int at = 2 - s->axes + i;
+        int at = AXES - s->axes + i;
         s->strides[at] = w.stride[i];
         s->dilations[at] = w.dilation[i];
         if (w.dilation[i] > MOST_DILATION || !dim_is_const(g->dims, w.kernel[i], &s->taps[at]) ||
@@ -76,7 +102,8 @@ static bool read_window(graph *g, node_id n, shape *s) {
             return false;
         s->size[at] = size_of(g, w.out[i], TYPICAL_SIZE, &s->open);
     }
-    return true;
+    s->planes = s->depth_taps = 1;
+    return !has_depth(s) || read_depth(g, &w, s);
 }
 
 /* Bytes of weights that come a cycle: from a cache if one holds all constants of the model. */
@@ -98,7 +125,7 @@ static bool read_shape(graph *g, node_id n, shape *s) {
     const node nd = *graph_node(g, n);
     const type *x = graph_type(g, nd.inputs[0]), *w = graph_type(g, nd.inputs[1]);
     *s = (shape){.axes = x->rank - 2};
-    if ((x->rank != 3 && x->rank != 4) || x->dtype != DTYPE_F32 ||
+    if (x->rank < 3 || x->rank > 5 || x->dtype != DTYPE_F32 ||
         !rewrite_is_constant(g, nd.inputs[1]) || node_attr_int(&nd, "group", 1) != 1 ||
         !dim_is_const(g->dims, w->dims[0], &s->outputs) ||
         !dim_is_const(g->dims, x->dims[1], &s->inputs) || !read_window(g, n, s))
@@ -106,7 +133,7 @@ static bool read_shape(graph *g, node_id n, shape *s) {
     s->images = size_of(g, x->dims[0], 1, &s->open);
     s->weight_bytes = weight_bytes(g);
     /* A block that is mostly empty would make the weights grow beyond what is folded. */
-    return s->images > 0 && s->size[0] > 0 && s->size[1] > 0 && s->inputs > 0 &&
+    return s->images > 0 && s->size[ROWS] > 0 && s->size[COLUMNS] > 0 && s->inputs > 0 &&
            s->outputs > LANES / 2;
 }
 
@@ -118,9 +145,10 @@ static double larger(double a, double b) {
 
 static double direct_cost(const shape *s) {
     double blocks = (double)ceil_div(s->outputs, LANES);
-    int64_t taps = s->taps[0] * s->taps[1];
-    double products = (double)(s->images * s->size[0] * s->size[1] * taps * s->inputs) * blocks;
-    double weights = (double)(taps * 4 * s->inputs * s->outputs);
+    int64_t taps = s->taps[ROWS] * s->taps[COLUMNS];
+    int64_t results = s->images * s->size[DEPTH] * s->size[ROWS] * s->size[COLUMNS];
+    double products = (double)(results * taps * s->inputs) * s->depth_taps * blocks;
+    double weights = (double)(s->taps[DEPTH] * taps * 4 * s->inputs * s->outputs);
     return larger(products * 1.1, weights / (double)s->weight_bytes);
 }
 
@@ -146,15 +174,19 @@ static double cost_of_blocks(shape *s) {
     enum { REGISTERS = 14, POINT_COST = 12 };
     int64_t in_blocks = ceil_div(s->inputs, LANES), out_blocks = ceil_div(s->outputs, LANES);
     s->vectors = s->tiles <= REGISTERS && out_blocks % 2 == 0 ? 2 : 1;
-    int64_t blocks = ceil_div(tile_count(s), s->tiles), tiles = blocks * s->tiles;
+    int64_t planes = has_depth(s) ? s->images * s->size[DEPTH] : 1;
+    int64_t blocks = planes * ceil_div(tile_count(s), s->tiles), tiles = blocks * s->tiles;
     int64_t groups = out_blocks / s->vectors, points = point_count(s);
-    double products = (double)(tiles * points * s->inputs * out_blocks);
-    double transforms = (double)(tiles * (input_cost(s) * in_blocks + output_cost(s) * out_blocks));
-    double weights = (double)(points * 4 * LANES * out_blocks * s->inputs);
-    double data = (double)(points * 4 * LANES * in_blocks * tiles);
+    double data_tiles = (double)tiles * (double)s->planes / (double)s->size[DEPTH];
+    double products = (double)(tiles * points * s->inputs * out_blocks) * s->depth_taps;
+    double transforms = data_tiles * (double)(input_cost(s) * in_blocks) +
+                        (double)(tiles * output_cost(s) * out_blocks);
+    double weights = (double)(s->taps[DEPTH] * points * 4 * LANES * out_blocks * s->inputs);
+    double data = (double)(points * 4 * LANES * in_blocks) * data_tiles;
     double cost = larger(products, weights / (double)s->weight_bytes) + transforms +
                   (double)(blocks * groups * points * POINT_COST);
-    s->fused = blocks > 1 && data / (double)blocks <= STACK_BYTES && weights <= L2_BYTES;
+    s->fused =
+        blocks > 1 && !has_depth(s) && data / (double)blocks <= STACK_BYTES && weights <= L2_BYTES;
     if (s->fused) return cost;
     double tiles_outside = data + (weights > L2_BYTES ? weights * (double)blocks : weights);
     double weights_outside = weights + (data > L2_BYTES ? data * (double)groups : data);
@@ -183,10 +215,11 @@ static void choose_blocks(const shape *s, shape *best, double *least) {
 /* Whether both may be chosen, and their weights be that large. */
 static bool go_together(const shape *s) {
     bool line = s->along[0]->taps == 1 || s->along[1]->taps == 1;
-    int64_t points = point_count(s), plain = s->taps[0] * s->taps[1];
-    int64_t bytes = points * 4 * LANES * ceil_div(s->outputs, LANES) * s->inputs;
+    int64_t points = point_count(s), plain = s->taps[ROWS] * s->taps[COLUMNS];
+    int64_t inputs = s->taps[DEPTH] * s->inputs;
+    int64_t bytes = points * 4 * LANES * ceil_div(s->outputs, LANES) * inputs;
     return (line || !(s->along[0]->alone || s->along[1]->alone)) &&
-           rewrite_may_grow(plain * 4 * s->outputs * s->inputs, bytes) &&
+           rewrite_may_grow(plain * 4 * s->outputs * inputs, bytes) &&
            (points <= 4 * plain || bytes <= MOST_GROWN);
 }
 
@@ -197,8 +230,8 @@ static double winograd_cost(shape *s) {
     for (size_t i = 0; i < winograd_axes_count * winograd_axes_count; i++) {
         const winograd_axis *rows = &winograd_axes[i / winograd_axes_count];
         const winograd_axis *columns = &winograd_axes[i % winograd_axes_count];
-        if (rows->taps != s->taps[0] || rows->stride != s->strides[0] ||
-            columns->taps != s->taps[1] || columns->stride != s->strides[1])
+        if (rows->taps != s->taps[ROWS] || rows->stride != s->strides[ROWS] ||
+            columns->taps != s->taps[COLUMNS] || columns->stride != s->strides[COLUMNS])
             continue;
         s->along[0] = rows;
         s->along[1] = columns;
@@ -216,8 +249,8 @@ static bool transforms(const node *n, value_id w, const shape *s) {
     if (n->op != op_find(OP_INTERNAL, "WinogradWeights") || n->inputs[0] != w) return false;
     const int64_t *size = node_attr_ints(n, "size", &axes);
     const int64_t *strides = node_attr_ints(n, "strides", &axes);
-    for (size_t i = 0; i < axes; i++)
-        if (size[i] != s->along[2 - axes + i]->out || strides[i] != s->strides[2 - axes + i])
+    for (size_t i = axes == AXES; i < axes; i++)
+        if (size[i] != s->along[2 - axes + i]->out || strides[i] != s->strides[AXES - axes + i])
             return false;
     return true;
 }
@@ -225,16 +258,17 @@ static bool transforms(const node *n, value_id w, const shape *s) {
 static bool replace(graph *g, node_id n, const shape *s) {
     const node nd = *graph_node(g, n);
     value_id x = nd.inputs[0], w = nd.inputs[1], bias = nd.input_count > 2 ? nd.inputs[2] : 0;
-    size_t axes = (size_t)s->axes, first = 2 - axes;
-    int64_t out[] = {s->along[0]->out, s->along[1]->out};
+    size_t axes = (size_t)s->axes, first = AXES - axes;
+    int64_t out[] = {1, s->along[0]->out, s->along[1]->out}, depth[] = {s->planes, s->pads[0]};
     attr attrs[] = {attr_ints("size", out + first, axes),
                     attr_ints("kernel_shape", s->taps + first, axes),
                     attr_ints("strides", s->strides + first, axes),
                     attr_ints("dilations", s->dilations + first, axes),
                     attr_int("tiles", s->tiles),
                     attr_ints("pads", s->pads, 2 * axes),
-                    attr_int("vectors", s->vectors)};
-    enum { OF_WEIGHTS = 3, OF_DATA = 6, OF_PRODUCTS = 7, PADS = 5 };
+                    attr_int("vectors", s->vectors),
+                    attr_ints("depth", depth, 2)};
+    enum { OF_WEIGHTS = 3, OF_DATA = 6, OF_PRODUCTS = 7, OF_VOLUMES = 8, PADS = 5 };
     value_id u = 0; /* that of another convolution with these weights, such as one of a pyramid */
     for (size_t i = 1; !u && i < g->nodes.count; i++)
         if (g->nodes.data[i].region == nd.region && transforms(&g->nodes.data[i], w, s))
@@ -251,7 +285,7 @@ static bool replace(graph *g, node_id n, const shape *s) {
     value_id y = graph_add_value(g, graph_value(g, old)->name, *graph_type(g, old));
     node_id made = graph_add_node(
         g, nd.region, n, op_find(OP_INTERNAL, s->fused ? "WinogradConv" : "WinogradProduct"),
-        nd.name, bias ? 3 : 2, inputs, 1, &y, OF_PRODUCTS, attrs);
+        nd.name, bias ? 3 : 2, inputs, 1, &y, has_depth(s) ? OF_VOLUMES : OF_PRODUCTS, attrs);
     graph_node(g, made)->source = nd.source;
     graph_replace_uses(g, old, y);
     const char *name = graph_value(g, y)->name;

@@ -1,7 +1,7 @@
 """winograd.py ONNXCC: convolutions that are large enough for Winograd's algorithm, in the shapes that its tiles have
 edges in: windows of three and five along one axis or both, strides, sizes that 4 does not divide, several images,
-channels that 16 does not divide, padding on some sides, few tiles and many, what follows the sum, sizes that are not
-known before the call. onnx's own cases are too small for it."""
+channels that 16 does not divide, padding on some sides, few tiles and many, volumes, what follows the sum, sizes that
+are not known before the call. onnx's own cases are too small for it."""
 import sys
 
 import numpy as np
@@ -35,7 +35,8 @@ def convolution(x, w, pads, strides=(1, 1)):
     x = np.pad(x.astype(np.float64), around)
     windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], tuple(range(2, 2 + axes)))
     windows = windows[(slice(None), slice(None), *(slice(None, None, s) for s in strides[:axes]))]
-    return np.einsum("nchwij,ocij->nohw" if axes == 2 else "nchi,oci->noh", windows, w.astype(np.float64), optimize=True)
+    sums = {1: "nchi,oci->noh", 2: "nchwij,ocij->nohw", 3: "ncdhwkij,ockij->nodhw"}
+    return np.einsum(sums[axes], windows, w.astype(np.float64), optimize=True)
 
 
 def main(onnxcc):
@@ -91,6 +92,23 @@ def main(onnxcc):
         dims = {"x": [x[0], x[1], *(f"size{i}" for i in range(len(x) - 2))]}
         cases.add(name, nodes, {"x": data}, {"y": None}, {"w": w}, expected)
         cases.add(f"{name}_open", nodes, {"x": data}, {"y": None}, {"w": w}, expected, dims=dims)
+    # Volumes: planes at the ends meet padding, steps and holes along the depth, one tap, windows of five.
+    for name, x, outputs, taps, strides, dilations, pads in [
+        ("volume", (1, 32, 4, 16, 18), 32, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1, 1, 1, 1)),
+        ("volume_odd", (2, 40, 5, 13, 11), 72, (3, 3, 3), (1, 1, 1), (1, 1, 1), (2, 0, 1, 0, 1, 2)),
+        ("volume_steps", (2, 48, 7, 14, 14), 64, (3, 3, 3), (2, 1, 1), (1, 1, 1), (1, 1, 1, 1, 1, 1)),
+        ("volume_steps_all", (1, 64, 6, 28, 28), 96, (3, 3, 3), (2, 2, 2), (1, 1, 1), (1, 1, 1, 1, 1, 1)),
+        ("volume_holes", (1, 48, 9, 12, 14), 64, (3, 3, 3), (1, 1, 1), (4, 1, 2), (4, 1, 2, 3, 1, 2)),
+        ("volume_planes", (1, 64, 3, 20, 20), 64, (1, 3, 3), (1, 1, 1), (1, 1, 1), (0, 1, 1, 0, 1, 1)),
+        ("volume_of_five", (1, 48, 6, 15, 17), 64, (2, 5, 5), (1, 1, 1), (1, 1, 1), (0, 2, 2, 1, 2, 2)),
+        ("volume_thin", (1, 64, 1, 14, 14), 64, (3, 3, 3), (1, 1, 1), (1, 1, 1), (2, 1, 1, 2, 1, 1)),
+    ]:
+        data, w = numbers(*x), conv(x[1], outputs, taps)
+        expected = [convolution(data, spread(w, dilations), pads, strides).astype(np.float32)]
+        nodes = [node("Conv", ["x", "w"], ["y"], pads=pads, strides=strides, dilations=dilations)]
+        cases.add(name, nodes, {"x": data}, {"y": None}, {"w": w}, expected)
+        for end, sizes in [("open", ["batch", x[1], x[2], "height", "width"]), ("open_depth", [x[0], x[1], "depth", *x[3:]])]:
+            cases.add(f"{name}_{end}", nodes, {"x": data}, {"y": None}, {"w": w}, expected, dims={"x": sizes})
     x, w, v = numbers(2, 48, 11, 13), conv(48, 48), conv(48, 48)
     bias = numbers(48)
     first = np.maximum(convolution(x, w, (1, 1, 1, 1)) + bias[:, None, None], 0)

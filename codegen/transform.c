@@ -251,15 +251,30 @@ static loop_stmt *tile_leaf(tiler *t, const loop_stmt *s) {
     return leaf;
 }
 
-/* Iterations of a chain of loops if all are constant and each is alone in its block; 0 otherwise.
- */
-static int64_t chain_iterations(const loop_kernel *k, const loop_stmt *s) {
-    int64_t total = 1, n;
-    for (; s && s->kind == LOOP_STMT_FOR && !s->next; s = s->body) {
-        if (!loop_is_int(k, s->extent, &n)) return 0;
-        total *= n;
+static int64_t loop_iterations(const loop_kernel *k, const loop_stmt *s);
+
+/* The iterations of all loops of a block; negative if some are not known. */
+static int64_t block_iterations(const loop_kernel *k, const loop_stmt *s) {
+    int64_t total = 0;
+    for (; s && total >= 0; s = s->next) {
+        int64_t here = 0, other = block_iterations(k, s->otherwise);
+        if (s->kind == LOOP_STMT_FOR)
+            here = loop_iterations(k, s);
+        else
+            here = block_iterations(k, s->body);
+        total = here < 0 || other < 0 ? -1 : total + here + other;
     }
     return total;
+}
+
+/* Iterations of a loop, each as many as those of the loops within it; at most MOST, and negative if
+ * they are not known. */
+static int64_t loop_iterations(const loop_kernel *k, const loop_stmt *s) {
+    enum { MOST = 1 << 20 };
+    int64_t n, inside = block_iterations(k, s->body);
+    if (inside < 0 || !loop_is_int(k, s->extent, &n)) return -1;
+    if (inside == 0) inside = 1;
+    return n < MOST / inside ? n * inside : MOST;
 }
 
 static loop_stmt *tile_block(tiler *t, const loop_stmt *s, bool unrolling) {
@@ -267,9 +282,7 @@ static loop_stmt *tile_block(tiler *t, const loop_stmt *s, bool unrolling) {
     for (; s; s = s->next) {
         loop_stmt *made;
         if (s->kind == LOOP_STMT_FOR) {
-            loop_stmt alone = *s;
-            alone.next = NULL;
-            int64_t iterations = chain_iterations(t->k, &alone);
+            int64_t iterations = loop_iterations(t->k, s);
             bool unroll = unrolling || (iterations > 0 && iterations <= t->unroll);
             begin_leaf(t);
             loop_expr extent = rewrite(t, s->extent);

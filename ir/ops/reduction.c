@@ -147,18 +147,64 @@ static void open_result(lower *l, node_id n, const bool *reduced, loop_expr *ind
     }
 }
 
-static int open_reduced(lower *l, value_id x, const bool *reduced, loop_expr *own) {
-    int opened = 0;
-    for (int i = 0; i < lower_type(l, x)->rank; i++) {
-        if (!reduced[i]) continue;
-        own[i] = lower_reduce_axis(l, x, i);
-        opened++;
-    }
-    return opened;
+static loop_expr start_of(lower *l, loop_op op, dtype t) {
+    loop_kernel *k = lower_kernel(l);
+    if (op == LOOP_ADD || op == LOOP_OR) return loop_const(k, t, 0);
+    if (op == LOOP_MUL || op == LOOP_AND) return loop_const(k, t, 1);
+    if (op == LOOP_MAX) return kit_lowest(l, t);
+    if (dtype_is_float(t)) return loop_const(k, t, (double)INFINITY);
+    /* The largest integer: the complement of the lowest. */
+    return loop_make(k, LOOP_NOT, kit_lowest(l, t), 0, 0);
 }
 
-static void close_reduced(lower *l, int opened) {
-    while (opened-- > 0) lower_end_reduce(l);
+/* The loops of one reduction, outermost first, and what each adds up. */
+typedef struct {
+    loop_buf sums[TENSOR_MAX_RANK];
+    int count;
+} reduction_loops;
+
+/* Whether each loop gets a sum of its own. Where channels lie side by side a sum is of all pixels,
+ * one behind the other: of a volume those may be 100,000, and the rounding of as many additions
+ * shows. Other sums run in vectors, dozens of partial ones. */
+static bool sums_apart(lower *l, value_id x, const bool *reduced, loop_op op, dtype t) {
+    enum { FEW = 1024 };
+    const type *from = lower_type(l, x);
+    int64_t total = 1, n;
+    if (op != LOOP_ADD || !dtype_is_float(t) || !from->layout || from->layout->block_axis < 0 ||
+        reduced[from->layout->block_axis])
+        return false;
+    for (int i = 0; i < from->rank; i++) {
+        if (!reduced[i]) continue;
+        if (!dim_is_const(lower_graph(l)->dims, from->dims[i], &n) || n > FEW) return true;
+        total *= n;
+        if (total > FEW) return true;
+    }
+    return false;
+}
+
+/* Opens the loops; the innermost adds to the last of the sums, of which the first is `acc`. */
+static reduction_loops open_reduced(lower *l, value_id x, const bool *reduced, loop_expr *own,
+                                    loop_buf acc, bool apart) {
+    reduction_loops loops = {.count = 0};
+    dtype t = loop_buffer_of(lower_kernel(l), acc)->type;
+    for (int i = 0; i < lower_type(l, x)->rank; i++) {
+        if (!reduced[i]) continue;
+        if (loops.count && apart) {
+            acc = kit_scalar(l, "part", t);
+            lower_assign(l, acc, NULL, start_of(l, LOOP_ADD, t));
+        }
+        own[i] = lower_reduce_axis(l, x, i);
+        loops.sums[loops.count++] = acc;
+    }
+    return loops;
+}
+
+static void close_reduced(lower *l, const reduction_loops *loops) {
+    for (int i = loops->count; i-- > 0;) {
+        lower_end_reduce(l);
+        if (i && loops->sums[i] != loops->sums[i - 1])
+            lower_accumulate(l, loops->sums[i - 1], LOOP_ADD, lower_value(l, loops->sums[i], NULL));
+    }
 }
 
 /* Whether the element at `own` belongs to the result at `index`, for axes that only the data name:
@@ -204,16 +250,6 @@ static void open_axes(lower *l, node_id n, const axis_set *s, loop_expr *index, 
         open_result(l, n, s->reduced, index, own);
 }
 
-static loop_expr start_of(lower *l, loop_op op, dtype t) {
-    loop_kernel *k = lower_kernel(l);
-    if (op == LOOP_ADD || op == LOOP_OR) return loop_const(k, t, 0);
-    if (op == LOOP_MUL || op == LOOP_AND) return loop_const(k, t, 1);
-    if (op == LOOP_MAX) return kit_lowest(l, t);
-    if (dtype_is_float(t)) return loop_const(k, t, (double)INFINITY);
-    /* The largest integer: the complement of the lowest. */
-    return loop_make(k, LOOP_NOT, kit_lowest(l, t), 0, 0);
-}
-
 static loop_expr apply(lower *l, const char *formula, loop_expr a, loop_expr count) {
     loop_binding bindings[] = {{"a", a}, {"count", count}};
     return formula
@@ -238,10 +274,12 @@ static void accumulate(lower *l, node_id n, const axis_set *s, const loop_expr *
     dtype t = loop_buffer_of(k, acc)->type;
     loop_expr neutral = start_of(l, op, t);
     lower_assign(l, acc, NULL, neutral);
-    int opened = open_reduced(l, x, s->reduced, own);
+    bool apart = sums_apart(l, x, s->reduced, op, t);
+    reduction_loops loops = open_reduced(l, x, s->reduced, own, acc, apart);
     loop_expr term = map(l, with, kit_read(l, t, x, own)), yes = belongs(l, n, s, index, own);
-    lower_accumulate(l, acc, op, yes ? loop_select(k, yes, term, neutral) : term);
-    close_reduced(l, opened);
+    loop_buf sum = loops.count ? loops.sums[loops.count - 1] : acc;
+    lower_accumulate(l, sum, op, yes ? loop_select(k, yes, term, neutral) : term);
+    close_reduced(l, &loops);
 }
 
 static loop_expr map_formula(lower *l, const void *with, loop_expr x) {

@@ -130,6 +130,16 @@ def main(onnxcc):
         nodes = [node("Conv", ["x", "w"], ["c"], pads=[1] * 4), *middle, node("Relu", ["d"], ["e"]), node("Conv", ["e", "v"], ["y"])]
         for end, sizes in [("", None), ("_open", dims)]:
             cases.add(f"normalised_{name}{end}", nodes, {"x": x}, {"y": None}, constants, dims=sizes, opset=21)
+    # A mean of 100,000 pixels, with what 100,000 roundings of a float would make of it beyond the tolerance.
+    constants = {"w": numbers(16, 3, 1, 1, 1) + 0.5, "scale": numbers(16), "bias": numbers(16)}
+    volume = numbers(1, 3, 24, 64, 64) + 1
+    sums = np.einsum("ncdhw,oc->nodhw", volume.astype(np.float64), constants["w"][:, :, 0, 0, 0])
+    apart = sums - sums.mean((2, 3, 4), keepdims=True)
+    scaled = apart / np.sqrt((apart**2).mean((2, 3, 4), keepdims=True) + 1e-5) * constants["scale"][:, None, None, None]
+    expected = [(scaled + constants["bias"][:, None, None, None]).astype(np.float32)]
+    nodes = [node("Conv", ["x", "w"], ["c"]), node("InstanceNormalization", ["c", "scale", "bias"], ["y"])]
+    cases.add("normalised_volume", nodes, {"x": volume}, {"y": None}, constants, expected)
+    cases.add("normalised_volume_open", nodes, {"x": volume}, {"y": None}, constants, expected, dims={"x": [1, 3, "depth", "height", "width"]})
     # Dilations as wide as the data: taps that meet padding alone.
     for name, dilations, pads in [("far", (9, 11), (9, 11, 9, 11)), ("near", (8, 6), (8, 6, 8, 6)), ("lower", (9, 2), (9, 2, 9, 0))]:
         constants = {"w": numbers(32, 3, 3, 3) / 5, "v": numbers(24, 32, 3, 3) / 9}

@@ -684,6 +684,8 @@ static loop_stmt *zero_slab(lower *l, loop_buf b, const type *t, int first, int 
     return s;
 }
 
+/* Images of a batch one by one, so that threads may share them; of one image each side of all
+ * channels at once, which makes longer loops. */
 loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v) {
     lower l = {.g = g, .a = a, .k = loop_kernel_create(a, g->dims, name)};
     type t = *graph_type(g, v);
@@ -693,7 +695,8 @@ loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v) {
     loop_var vars[LOOP_MAX_RANK];
     loop_stmt *body = NULL;
     int first = 0;
-    for (; !t.layout->halo_before[first] && !t.layout->halo_after[first]; first++) {
+    bool one = dim_equals_const(g->dims, t.dims[0], 1);
+    for (; !one && !t.layout->halo_before[first] && !t.layout->halo_after[first]; first++) {
         vars[first] = loop_add_var(l.k, "z", extents[first]);
         index[first] = loop_var_expr(l.k, vars[first]);
     }

@@ -13,6 +13,7 @@ enum {
     MOST_SLICES = 64,
     MOST_ITERATIONS = 1024,
     MOST_FLOPS = 16000000, /* of a call: longer ones have more parts than slices to share */
+    MOST_TOUCHES = 200000, /* accesses times iterations that are looked at */
 };
 
 /* ---- what the iterations of a kernel touch ---- */
@@ -48,7 +49,6 @@ typedef struct {
     LIST(guard) guards; /* element 0 unused */
     LIST(guarded_access) accesses;
     loop_expr *with; /* lanes as variables of the active ones */
-    size_t with_count;
     bool *seen;
     size_t seen_count;
 } footprint_scan;
@@ -73,6 +73,14 @@ static void bound_lanes(footprint_scan *s, const loop_stmt *loop) {
     int64_t active;
     if (!loop->active || !loop_is_int(s->k, loop->active, &active) || active < 1) return;
     s->with[loop->var] = loop_var_expr(s->k, loop_add_var(s->k, "a", loop->active));
+}
+
+static size_t count_masked(const loop_stmt *b) {
+    size_t count = 0;
+    for (; b; b = b->next)
+        count += (b->kind == LOOP_STMT_FOR && b->active) + count_masked(b->body) +
+                 count_masked(b->otherwise);
+    return count;
 }
 
 static void scan_block(footprint_scan *s, const loop_stmt *b, uint32_t around) {
@@ -145,11 +153,12 @@ static footprint find_footprint(const builder *b, const program_kernel *kernel) 
             f.touched[i][p] = (stretch){INT64_MAX, INT64_MIN};
     }
     list_push(k->memory, &s.guards, ((guard){0}));
-    /* Variables of active lanes come in twos at most: one for each vector loop that there is. */
-    s.with = ARENA_ARRAY(k->memory, loop_expr, 2 * k->vars.count);
+    /* Each loop over active lanes alone adds a variable. */
+    s.with = ARENA_ARRAY(k->memory, loop_expr, k->vars.count + count_masked(k->body));
     s.seen_count = k->nodes.count;
     s.seen = ARENA_ARRAY(k->memory, bool, s.seen_count);
     scan_block(&s, k->body->body, 0);
+    if ((int64_t)s.accesses.count > MOST_TOUCHES / f.iterations) return none;
     bool *open = ARENA_ARRAY(k->memory, bool, s.guards.count);
     for (int64_t p = 0; p < f.iterations; p++) touch_iteration(&s, &f, k->body->var, p, open);
     return f;

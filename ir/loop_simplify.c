@@ -197,17 +197,27 @@ static span bool_span(loop_op op, span a, span b) {
     }
 }
 
-static span span_at(const loop_kernel *k, loop_expr e, loop_var v, int64_t value) {
+/* A variable that has one value. Expressions share parts, so that their trees may be far larger
+ * than they are: beyond `left` nodes only what holds for all values is said. */
+typedef struct {
+    const loop_kernel *k;
+    loop_var var;
+    int64_t value;
+    int left;
+} fixed_var;
+
+static span span_at(fixed_var *f, loop_expr e) {
+    const loop_kernel *k = f->k;
     const loop_node *n = loop_get(k, e);
     span known = {loop_info(k, e)->low, loop_info(k, e)->high}, args[3] = {{0, 0}};
     if (n->type == DTYPE_BOOL) known = n->op == LOOP_CONST ? (span){n->i, n->i} : (span){0, 1};
-    if (n->op == LOOP_VAR && n->i == v) return (span){value, value};
-    if (!(loop_info(k, e)->vars >> (v % 64) & 1) || n->op <= LOOP_LOAD ||
-        (n->type != DTYPE_I64 && n->type != DTYPE_BOOL))
+    if (n->op == LOOP_VAR && n->i == f->var) return (span){f->value, f->value};
+    if (!(loop_info(k, e)->vars >> (f->var % 64) & 1) || n->op <= LOOP_LOAD ||
+        (n->type != DTYPE_I64 && n->type != DTYPE_BOOL) || f->left-- <= 0)
         return known;
     dtype of = loop_type(k, n->args[n->arg_count - 1]);
     if (of != DTYPE_I64 && of != DTYPE_BOOL) return known;
-    for (uint32_t i = 0; i < n->arg_count; i++) args[i] = span_at(k, n->args[i], v, value);
+    for (uint32_t i = 0; i < n->arg_count; i++) args[i] = span_at(f, n->args[i]);
     if (n->type == DTYPE_BOOL)
         return of == DTYPE_BOOL ? bool_span(n->op, args[0], args[1])
                                 : compare_spans(n->op, args[0], args[1]);
@@ -219,7 +229,9 @@ static span span_at(const loop_kernel *k, loop_expr e, loop_var v, int64_t value
 
 void loop_range_at(const loop_kernel *k, loop_expr e, loop_var v, int64_t value, int64_t *low,
                    int64_t *high) {
-    span r = span_at(k, e, v, value);
+    enum { MOST_NODES = 2000 };
+    fixed_var f = {k, v, value, MOST_NODES};
+    span r = span_at(&f, e);
     *low = r.low;
     *high = r.high;
 }

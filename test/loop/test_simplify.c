@@ -306,6 +306,21 @@ static void test_range_at(void) {
     }
 }
 
+/* An expression whose tree has 2^60 leaves. */
+static void test_range_at_of_shared(void) {
+    fixture f = begin();
+    loop_buf x = loop_add_buffer(f.k, (loop_buffer){.name = "x", .type = DTYPE_I64});
+    loop_var i = loop_add_var(f.k, "i", loop_int(f.k, 4));
+    loop_expr e = loop_max(f.k, loop_var_expr(f.k, i), loop_load(f.k, x, NULL));
+    for (int64_t n = 0; n < 60; n++)
+        e = loop_max(f.k, loop_make(f.k, LOOP_XOR, e, loop_int(f.k, n), 0),
+                     loop_make(f.k, LOOP_OR, e, loop_int(f.k, n), 0));
+    int64_t low, high;
+    loop_range_at(f.k, e, i, 2, &low, &high);
+    CHECK(low <= high);
+    arena_destroy(f.memory);
+}
+
 static void test_random(void) {
     for (uint64_t seed = 0; seed < 3000 && !unit_errors; seed++) check_random(seed);
 }
@@ -334,6 +349,7 @@ int main(void) {
     RUN(test_extremes);
     RUN(test_floats);
     RUN(test_range_at);
+    RUN(test_range_at_of_shared);
     RUN(test_random);
     RUN(test_deep_sharing);
     return unit_finish();

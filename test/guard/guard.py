@@ -59,12 +59,12 @@ class Case:
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
 
 
-def convolution(name, channels, outputs, size, kernel, stride=1, group=1):
+def convolution(name, channels, outputs, size, kernel, stride=1, group=1, axes=2):
     pad = kernel // 2
     after = (size + 2 * pad - kernel) // stride + 1
-    c = Case(name, [1, channels, size, size], [1, outputs, after, after])
-    w, b = c.weight(outputs, channels // group, kernel, kernel), c.weight(outputs)
-    conv = c.add("Conv", ["x", w, b], pads=[pad] * 4, strides=[stride] * 2, group=group)
+    c = Case(name, [1, channels] + [size] * axes, [1, outputs] + [after] * axes)
+    w, b = c.weight(outputs, channels // group, *[kernel] * axes), c.weight(outputs)
+    conv = c.add("Conv", ["x", w, b], pads=[pad] * 2 * axes, strides=[stride] * axes, group=group)
     c.add("Relu", [conv], "y")
     return c
 
@@ -75,9 +75,9 @@ def product(name, rows, inner, columns):
     return c
 
 
-def block():
+def block(name, images):
     """A block of MobileNetV2: expansion, depthwise, projection, sum."""
-    c = Case("inverted_residual", [1, 16, 14, 14], [1, 16, 14, 14])
+    c = Case(name, [images, 16, 14, 14], [images, 16, 14, 14])
     zero, six = c.weight(), c.weight()
     wide = c.add("Clip", [c.add("Conv", ["x", c.weight(64, 16, 1, 1), c.weight(64)]), zero, six])
     deep = c.add("Conv", [wide, c.weight(64, 1, 3, 3), c.weight(64)], pads=[1] * 4, group=64)
@@ -111,8 +111,9 @@ def elementwise():
 
 CASES = [convolution("conv_3x3", 32, 32, 16, 3), convolution("conv_first", 3, 32, 32, 3, 2),
          convolution("conv_1x1", 64, 64, 14, 1), convolution("depthwise", 32, 32, 16, 3, 1, 32),
-         convolution("conv_few", 2, 5, 9, 3), product("one_row", 1, 256, 256), product("rows", 100, 64, 96), product("batch", 32, 300, 1024),
-         block(),
+         convolution("conv_few", 2, 5, 9, 3), convolution("conv_volume", 32, 32, 8, 3, axes=3), convolution("conv_border", 16, 32, 8, 3, 3, axes=3),
+         product("one_row", 1, 256, 256), product("rows", 100, 64, 96), product("batch", 32, 300, 1024),
+         block("inverted_residual", 1), block("images", 8),
          attention(), recurrent(), elementwise()]
 
 

@@ -67,15 +67,10 @@ static int64_t size_of(const graph *g, dim d, int64_t typical, bool *open) {
 
 /* The planes of volumes, whose number must be known. */
 static bool read_depth(const graph *g, const window *w, shape *s) {
-    int64_t inside = 0;
-    if (!dim_is_const(g->dims, w->in[0], &s->planes) || !dim_is_const(g->dims, w->out[0], NULL) ||
-        s->size[DEPTH] < 1 || s->size[DEPTH] > MOST_PLANES)
+    int64_t inside = window_inside(g, w, 0);
+    if (inside < 0 || !dim_is_const(g->dims, w->in[0], &s->planes) || s->size[DEPTH] < 1 ||
+        s->size[DEPTH] > MOST_PLANES)
         return false;
-    for (int64_t at = 0; at < s->size[DEPTH]; at++)
-        for (int64_t tap = 0; tap < s->taps[DEPTH]; tap++) {
-            int64_t from = at * s->strides[DEPTH] + tap * s->dilations[DEPTH] - s->pads[0];
-            inside += from >= 0 && from < s->planes;
-        }
     s->depth_taps = (double)inside / (double)s->size[DEPTH];
     return true;
 }

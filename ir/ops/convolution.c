@@ -103,20 +103,21 @@ static loop_expr begin_channels(lower *l, const convolution *c, int *opened) {
 
 /* Opens the loops over the taps, those inside of the input alone where others are skipped. */
 static int begin_taps(lower *l, const convolution *c, const loop_expr *index, loop_expr *taps) {
-    loop_kernel *k = lower_kernel(l);
     int opened = 0;
     for (int i = 0; i < c->win.axes; i++) {
-        loop_expr at = index[i + 2], zero = loop_int(k, 0), first = zero;
-        loop_expr count = loop_dim(k, c->win.kernel[i]);
-        if (c->skips[i + 2]) {
-            first = window_first(l, &c->win, i, at);
-            count = loop_max(k, zero, window_count(l, &c->win, i, at, false));
-        }
-        bool one = dim_equals_const(lower_graph(l)->dims, c->win.kernel[i], 1);
-        taps[i] = one ? zero : loop_add(k, first, lower_begin(l, LOOP_REDUCE, "k", count));
-        opened += !one;
+        taps[i] = c->skips[i + 2] ? window_begin_inside(l, &c->win, i, index[i + 2])
+                                  : window_begin_tap(l, &c->win, i, LOOP_REDUCE, &opened);
+        opened += c->skips[i + 2];
     }
     return opened;
+}
+
+/* Whether a tenth of the taps of axis i or more, over all results, meets padding. */
+static bool meets_padding(const graph *g, const window *w, int i) {
+    int64_t kernel, out, inside = window_inside(g, w, i);
+    return inside >= 0 && dim_is_const(g->dims, w->kernel[i], &kernel) &&
+           dim_is_const(g->dims, w->out[i], &out) &&
+           (double)inside * 10 <= (double)kernel * (double)out * 9;
 }
 
 static void accumulate_conv(lower *l, const convolution *c, const loop_expr *index, loop_buf acc) {
@@ -177,7 +178,7 @@ static void skip_padding(lower *l, node_id n, convolution *c) {
         return;
     bool some = false;
     for (int i = 0; i + 1 < c->win.axes; i++)
-        some |= c->skips[i + 2] = window_meets_padding(g, &c->win, i);
+        some |= c->skips[i + 2] = meets_padding(g, &c->win, i);
     if (!some) return;
     dim work = dim_mul(g->dims, kit_dim(g, 2 * channels),
                        type_elements(g->dims, lower_type(l, graph_output(g, n, 0))));

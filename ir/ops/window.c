@@ -172,47 +172,55 @@ loop_expr window_tap(lower *l, const window *w, int i, loop_expr at, loop_expr t
     return loop_add(k, start, loop_mul(k, tap, loop_int(k, w->dilation[i])));
 }
 
-int window_begin_taps(lower *l, const window *w, loop_kind kind, loop_expr *taps) {
+loop_expr window_begin_tap(lower *l, const window *w, int i, loop_kind kind, int *opened) {
     loop_kernel *k = lower_kernel(l);
+    if (dim_equals_const(lower_graph(l)->dims, w->kernel[i], 1)) return loop_int(k, 0);
+    ++*opened;
+    return lower_begin(l, kind, "k", loop_dim(k, w->kernel[i]));
+}
+
+int window_begin_taps(lower *l, const window *w, loop_kind kind, loop_expr *taps) {
     int opened = 0;
-    for (int i = 0; i < w->axes; i++) {
-        if (dim_equals_const(lower_graph(l)->dims, w->kernel[i], 1)) {
-            taps[i] = loop_int(k, 0);
-            continue;
-        }
-        taps[i] = lower_begin(l, kind, "k", loop_dim(k, w->kernel[i]));
-        opened++;
-    }
+    for (int i = 0; i < w->axes; i++) taps[i] = window_begin_tap(l, w, i, kind, &opened);
     return opened;
 }
 
 /* Taps before position 0: ceil(-start / dilation). */
-loop_expr window_first(lower *l, const window *w, int i, loop_expr at) {
+static loop_expr first_inside(lower *l, const window *w, int i, loop_expr at) {
     loop_kernel *k = lower_kernel(l);
     loop_expr zero = loop_int(k, 0), start = window_tap(l, w, i, at, zero);
     loop_expr before = loop_floordiv(k, start, loop_int(k, w->dilation[i]));
     return loop_max(k, zero, loop_sub(k, zero, before));
 }
 
-bool window_meets_padding(const graph *g, const window *w, int i) {
+loop_expr window_begin_inside(lower *l, const window *w, int i, loop_expr at) {
+    loop_kernel *k = lower_kernel(l);
+    loop_expr count = loop_max(k, loop_int(k, 0), window_count(l, w, i, at, false));
+    return loop_add(k, first_inside(l, w, i, at), lower_begin(l, LOOP_REDUCE, "k", count));
+}
+
+int64_t window_inside(const graph *g, const window *w, int i) {
+    enum { MOST_TAPS = 1 << 16 };
     int64_t kernel, in, out, before, inside = 0;
     if (!dim_is_const(g->dims, w->kernel[i], &kernel) || !dim_is_const(g->dims, w->in[i], &in) ||
         !dim_is_const(g->dims, w->out[i], &out) || !dim_is_const(g->dims, w->before[i], &before) ||
-        kernel * out > INT32_MAX)
-        return false;
-    for (int64_t at = 0; at < out; at++)
-        for (int64_t tap = 0; tap < kernel; tap++) {
-            int64_t from = at * w->stride[i] + tap * w->dilation[i] - before;
-            inside += from >= 0 && from < in;
-        }
-    return inside * 10 <= kernel * out * 9;
+        kernel > MOST_TAPS)
+        return -1;
+    for (int64_t tap = 0; tap < kernel; tap++) { /* of results first to last it is inside */
+        int64_t from = tap * w->dilation[i] - before, stride = w->stride[i];
+        int64_t first = from < 0 ? (stride - 1 - from) / stride : 0;
+        int64_t last = from < in ? (in - 1 - from) / stride : -1;
+        if (last > out - 1) last = out - 1;
+        if (last >= first) inside += last - first + 1;
+    }
+    return inside;
 }
 
 loop_expr window_count(lower *l, const window *w, int i, loop_expr at, bool with_padding) {
     loop_kernel *k = lower_kernel(l);
     loop_expr zero = loop_int(k, 0), dilation = loop_int(k, w->dilation[i]);
     loop_expr start = window_tap(l, w, i, at, zero), end = loop_dim(k, w->in[i]);
-    loop_expr first = with_padding ? zero : window_first(l, w, i, at);
+    loop_expr first = with_padding ? zero : first_inside(l, w, i, at);
     if (with_padding) /* windows begin inside of the padding */
         end = loop_add(k, end, loop_dim(k, w->after[i]));
     /* Taps below the end: ceil((end - start) / dilation). */

@@ -33,10 +33,14 @@ bool window_kernel_weights(graph *g, node_id n, value_id weights, window *w);
 loop_expr window_tap(lower *l, const window *w, int i, loop_expr at, loop_expr tap);
 /* Opens reduction loops over the taps. Returns how many it opened: close with kit_end. */
 int window_begin_taps(lower *l, const window *w, loop_kind kind, loop_expr *taps);
-/* The first tap of axis i that is not before the input. */
-loop_expr window_first(lower *l, const window *w, int i, loop_expr at);
-/* Whether a tenth of the taps of axis i or more, over all positions, is outside of the input. */
-bool window_meets_padding(const graph *g, const window *w, int i);
+/* The same along axis i alone: gives the tap, and counts the loop in *opened if there is one. */
+loop_expr window_begin_tap(lower *l, const window *w, int i, loop_kind kind, int *opened);
+/* Opens a reduction loop over those taps of axis i, of which there may be none, that are inside of
+ * the input where the result is at `at`; gives the tap. Close with lower_end. */
+loop_expr window_begin_inside(lower *l, const window *w, int i, loop_expr at);
+/* Taps of axis i that are inside of the input, those of all results together; -1 where that is not
+ * known. */
+int64_t window_inside(const graph *g, const window *w, int i);
 /* Taps of axis i inside of [-lead, in + trail): the number that an average divides by. */
 loop_expr window_count(lower *l, const window *w, int i, loop_expr at, bool with_padding);
 

@@ -154,8 +154,10 @@ static place place_tile(lower *l, const grid *r, loop_expr block, loop_expr tile
     place p = {.image = one ? loop_int(k, 0) : loop_floordiv(k, line, down),
                .row = first_result(l, r, 0, one || volumes ? line : loop_mod(k, line, down)),
                .column = first_result(l, r, 1, loop_mod(k, tile, across))};
-    if (volumes) p.image = loop_floordiv(k, plane, depth);
-    if (volumes) p.plane = loop_mod(k, plane, depth);
+    if (volumes) {
+        p.image = loop_floordiv(k, plane, depth);
+        p.plane = loop_mod(k, plane, depth);
+    }
     return p;
 }
 
@@ -249,8 +251,10 @@ static loop_expr read_weight(void *user, int i, int j) {
     loop_expr output = loop_add(k, loop_mul(k, s->block, loop_int(k, LANES)), s->lane);
     loop_expr at[5] = {output, s->input}, inputs = lower_dim(s->l, s->from, 1);
     int rank = lower_type(s->l, s->from)->rank;
-    if (rank == 5) at[1] = loop_mod(k, s->input, inputs);
-    if (rank == 5) at[2] = loop_floordiv(k, s->input, inputs);
+    if (rank == 5) {
+        at[1] = loop_mod(k, s->input, inputs);
+        at[2] = loop_floordiv(k, s->input, inputs);
+    }
     if (rank > 3) at[rank - 2] = loop_int(k, i);
     at[rank - 1] = loop_int(k, j);
     return loop_cast(k, DTYPE_F64, lower_read_or(s->l, s->from, at, loop_const(k, DTYPE_F32, 0)));
@@ -396,9 +400,7 @@ static loop_expr begin_depth(winograd *c, loop_expr *block) {
     if (c->r.rank < 5) return loop_int(k, 0);
     loop_expr blocks = loop_dim(k, c->r.plane_blocks), depth = loop_dim(k, c->r.depth);
     loop_expr plane = loop_floordiv(k, c->block, blocks), at = loop_mod(k, plane, depth);
-    loop_expr count = loop_max(k, loop_int(k, 0), window_count(l, &c->depth, 0, at, false));
-    loop_expr tap =
-        loop_add(k, window_first(l, &c->depth, 0, at), lower_begin(l, LOOP_REDUCE, "k", count));
+    loop_expr tap = window_begin_inside(l, &c->depth, 0, at);
     loop_expr image = loop_mul(k, loop_floordiv(k, plane, depth), loop_dim(k, c->depth.in[0]));
     loop_expr from = loop_add(k, image, window_tap(l, &c->depth, 0, at, tap));
     *block = loop_add(k, loop_mul(k, from, blocks), loop_mod(k, c->block, blocks));

@@ -157,6 +157,10 @@ def main(onnxcc):
         ("groups", (2, 4, 7), (3, 3, 3), dict(pads=[1] * 6, group=2)),
         ("image", (4, 6), (5, 5), dict(pads=[2] * 4, group=2)),
         ("beyond", (2, 6), (2, 3), dict(pads=[3, 1, 4, 1])),
+        # padding that no memory is set aside for, around a window of one row
+        ("row_far", (5, 9), (1, 3), dict(pads=[70, 1, 70, 1])),
+        ("row_far_strided", (3, 30), (1, 1), dict(pads=[90, 0, 0, 0], strides=(3, 1))),
+        ("planes_far", (3, 4, 9), (1, 1, 3), dict(pads=[70, 1, 1, 3, 70, 1])),
     ]:
         constants = {"w": numbers(32, 3, *[1] * len(size)) / 5, "v": numbers(48, 32 // more.get("group", 1), *kernel) / 9, "b": numbers(48)}
         nodes = [node("Conv", ["x", "w"], ["c"]), node("Conv", ["c", "v", "b"], ["d"], **more), node("Relu", ["d"], ["y"])]

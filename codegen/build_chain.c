@@ -191,16 +191,39 @@ typedef struct {
     LIST(use) uses;        /* of the chain at hand */
 } chainer;
 
+/* Bytes of the arena that a buffer takes while it lives. */
+static int64_t arena_bytes(const builder *b, size_t buffer) {
+    const program_buffer *x = &b->p->buffers.data[buffer];
+    bool own = x->place == PLACE_ARENA && x->whole == PROGRAM_NO_BUFFER;
+    return own && b->life.data[buffer].first != UINT32_MAX
+               ? dim_eval(b->g->dims, x->bytes, b->nominal)
+               : 0;
+}
+
+/* Bytes that live in some of these steps. */
 static int64_t live_bytes(const builder *b, uint32_t first, uint32_t last) {
     int64_t total = 0;
     for (size_t i = 0; i < b->p->buffers.count; i++) {
-        const program_buffer *x = &b->p->buffers.data[i];
         const lifetime *l = &b->life.data[i];
-        if (x->place == PLACE_ARENA && x->whole == PROGRAM_NO_BUFFER && l->first != UINT32_MAX &&
-            l->first <= last && l->last >= first)
-            total += dim_eval(b->g->dims, x->bytes, b->nominal);
+        if (l->first <= last && l->last >= first) total += arena_bytes(b, i);
     }
     return total;
+}
+
+/* The most bytes that live in one step. */
+static int64_t peak_bytes(const builder *b) {
+    int64_t *change = ARENA_ARRAY(b->a, int64_t, (size_t)b->now + 2), live = 0, peak = 0;
+    for (size_t i = 0; i < b->p->buffers.count; i++) {
+        int64_t bytes = arena_bytes(b, i);
+        if (!bytes) continue;
+        change[b->life.data[i].first] += bytes;
+        change[b->life.data[i].last + 1] -= bytes;
+    }
+    for (uint32_t s = 0; s < b->now; s++) {
+        live += change[s];
+        if (live > peak) peak = live;
+    }
+    return peak;
 }
 
 static bool add_use(chainer *c, uint32_t buffer, bool written, bool sliced) {
@@ -289,13 +312,10 @@ static void try_chain(chainer *c, program_step **at) {
 }
 
 void build_chains(builder *b) {
-    chainer c = {.b = b, .footprints = ARENA_ARRAY(b->a, footprint, b->p->kernels.count + 1)};
     if (!b->options->optimize) return;
+    chainer c = {.b = b, .footprints = ARENA_ARRAY(b->a, footprint, b->p->kernels.count + 1)};
     for (size_t i = 0; i < b->p->kernels.count; i++)
         c.footprints[i] = find_footprint(b, &b->p->kernels.data[i]);
-    for (uint32_t i = 0; i < b->now; i++) {
-        int64_t live = live_bytes(b, i, i);
-        if (live > c.peak) c.peak = live;
-    }
+    c.peak = peak_bytes(b);
     for (program_step **at = &b->p->steps; *at; at = &(*at)->next) try_chain(&c, at);
 }

@@ -255,6 +255,9 @@ dtype loop_type(const loop_kernel *k, loop_expr e);
 bool loop_is_int(const loop_kernel *k, loop_expr e, int64_t *value); /* an integer constant */
 /* Inclusive range of an integer expression, from constants, extents and symbol bounds. */
 void loop_range(const loop_kernel *k, loop_expr e, int64_t *low, int64_t *high);
+/* The same where v is `value`; a bool's is 0, 1 or both. */
+void loop_range_at(const loop_kernel *k, loop_expr e, loop_var v, int64_t value, int64_t *low,
+                   int64_t *high);
 /* What is known of a float: inclusive range of what is no NaN, whether it may be a NaN or minus
  * zero, whether it has no fraction. */
 typedef struct {
@@ -264,9 +267,6 @@ typedef struct {
 loop_real loop_real_of(const loop_kernel *k, loop_expr e);
 /* Whether a float is always a number within the range of t, an integer type of up to 24 bits. */
 bool loop_fits(const loop_kernel *k, loop_expr e, dtype t);
-/* The same where v is `value`; a bool's is 0, 1 or both. */
-void loop_range_at(const loop_kernel *k, loop_expr e, loop_var v, int64_t value, int64_t *low,
-                   int64_t *high);
 bool loop_uses_var(const loop_kernel *k, loop_expr e, loop_var v);
 /* Writes e as coefficient * v + rest, if it is linear in v with a constant coefficient and a rest
  * that is free of v. */

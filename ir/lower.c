@@ -690,8 +690,8 @@ loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v) {
     lower l = {.g = g, .a = a, .k = loop_kernel_create(a, g->dims, name)};
     type t = *graph_type(g, v);
     loop_buf b = add_parameter(&l, v, false, LOOP_SPACE_OUTPUT);
-    loop_expr index[LOOP_MAX_RANK], *extents = ARENA_ARRAY(a, loop_expr, LOOP_MAX_RANK);
-    memcpy(extents, loop_buffer_of(l.k, b)->extents, (size_t)t.rank * sizeof *extents);
+    const loop_expr *extents = loop_buffer_of(l.k, b)->extents;
+    loop_expr index[LOOP_MAX_RANK], zero = loop_int(l.k, 0);
     loop_var vars[LOOP_MAX_RANK];
     loop_stmt *body = NULL;
     int first = 0;
@@ -703,7 +703,6 @@ loop_kernel *lower_halo(graph *g, arena *a, const char *name, value_id v) {
     for (int i = first; i < t.rank; i++) {
         int64_t before = t.layout->halo_before[i], after = t.layout->halo_after[i];
         loop_expr end = loop_add(l.k, loop_dim(l.k, t.dims[i]), loop_int(l.k, before));
-        loop_expr zero = loop_int(l.k, 0);
         if (before) body = loop_join(body, zero_slab(&l, b, &t, first, i, index, zero, before));
         if (after) body = loop_join(body, zero_slab(&l, b, &t, first, i, index, end, after));
     }

@@ -373,7 +373,7 @@ static bool padding_of(const graph *g, node_id n, int64_t *before, int64_t *afte
 
 /* What Winograd's tiles read around their input: the last ones hang over the end. Of volumes they
  * read planes, all of which are inside. */
-static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t *after) {
+static bool border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t *after) {
     const node *nd = graph_node(g, n);
     const type *x = graph_type(g, nd->inputs[0]);
     size_t axes, count;
@@ -382,6 +382,7 @@ static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t 
     const int64_t *strides = node_attr_ints(nd, "strides", &count);
     const int64_t *pads = node_attr_ints(nd, "pads", &count);
     const int64_t *dilations = node_attr_ints(nd, "dilations", &count);
+    bool some = false;
     for (size_t i = axes == 3; i < axes; i++) {
         int64_t in = constant_dim(g, x, (int)i + 2), apart = count ? dilations[i] : 1;
         int64_t most = pads[axes + i] + tile[i] * strides[i] * apart - 1;
@@ -391,7 +392,9 @@ static void border_of_tiles(const graph *g, node_id n, int64_t *before, int64_t 
         int64_t end = (whole - 1) * strides[i] + reach - pads[i];
         before[i] = pads[i];
         after[i] = in < 0 ? most : end > in ? end - in : 0;
+        some |= before[i] || after[i];
     }
+    return some;
 }
 
 /* What a transposed convolution reads around its input along one axis: result `at` meets the
@@ -427,12 +430,8 @@ static bool border_of_transposed(graph *g, node_id n, int64_t *before, int64_t *
 /* What node n reads around its first input; false if that is nothing, or not zeros. */
 static bool border_of(graph *g, node_id n, int64_t *before, int64_t *after) {
     const node *nd = graph_node(g, n);
-    if (named(nd, OP_INTERNAL, "WinogradInput") || named(nd, OP_INTERNAL, "WinogradConv")) {
-        bool some = false;
-        border_of_tiles(g, n, before, after);
-        for (int i = 0; i < 3; i++) some |= before[i] || after[i];
-        return some;
-    }
+    if (named(nd, OP_INTERNAL, "WinogradInput") || named(nd, OP_INTERNAL, "WinogradConv"))
+        return border_of_tiles(g, n, before, after);
     bool transposed = named(nd, "", "ConvTranspose");
     if (!transposed && !named(nd, "", "Conv")) return false;
     if (!is_blocked(graph_type(g, nd->inputs[0])) && !is_blocked(graph_type(g, nd->outputs[0])))

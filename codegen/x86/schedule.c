@@ -150,10 +150,11 @@ static loop_stmt *emit_tile(const cut_nest *c) {
         if (c->axes[i].single) {
             if (!at) at = ARENA_ARRAY(k->memory, loop_expr, k->vars.count);
             at[c->axes[i].var] = c->tile[i].base;
-        } else if (c->tile[i].size > 1 && count < MAX_CUT_AXES)
+        } else if (c->tile[i].size > 1 && count < MAX_CUT_AXES) {
             sides[count++] = (tile_side){c->axes[i].moves, c->tile[i].size, i};
-        else
+        } else {
             tile[n++] = c->tile[i];
+        }
     }
     tile_order_sides(sides, 0, count, c->loads);
     for (int i = 0; i < count; i++) tile[n++] = c->tile[sides[i].axis];

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Vector operations, and bytes, from which on threads share a kernel (emit_entry.c). */
+/* Vector operations, and bytes, from which on threads share a kernel (program_worth_threads). */
 enum { SHARED_PRODUCTS = 16000, SHARED_BYTES = 200000 };
 
 /* Loads of one reduction step that the tile's size multiplies. */

@@ -147,16 +147,6 @@ static void open_result(lower *l, node_id n, const bool *reduced, loop_expr *ind
     }
 }
 
-static loop_expr start_of(lower *l, loop_op op, dtype t) {
-    loop_kernel *k = lower_kernel(l);
-    if (op == LOOP_ADD || op == LOOP_OR) return loop_const(k, t, 0);
-    if (op == LOOP_MUL || op == LOOP_AND) return loop_const(k, t, 1);
-    if (op == LOOP_MAX) return kit_lowest(l, t);
-    if (dtype_is_float(t)) return loop_const(k, t, (double)INFINITY);
-    /* The largest integer: the complement of the lowest. */
-    return loop_make(k, LOOP_NOT, kit_lowest(l, t), 0, 0);
-}
-
 /* The loops of one reduction, outermost first, and what each adds up. */
 typedef struct {
     loop_buf sums[TENSOR_MAX_RANK];
@@ -191,7 +181,7 @@ static reduction_loops open_reduced(lower *l, value_id x, const bool *reduced, l
         if (!reduced[i]) continue;
         if (loops.count && apart) {
             acc = kit_scalar(l, "part", t);
-            lower_assign(l, acc, NULL, start_of(l, LOOP_ADD, t));
+            lower_assign(l, acc, NULL, loop_const(lower_kernel(l), t, 0));
         }
         own[i] = lower_reduce_axis(l, x, i);
         loops.sums[loops.count++] = acc;
@@ -248,6 +238,16 @@ static void open_axes(lower *l, node_id n, const axis_set *s, loop_expr *index, 
         lower_loops(l, graph_output(lower_graph(l), n, 0), index);
     else
         open_result(l, n, s->reduced, index, own);
+}
+
+static loop_expr start_of(lower *l, loop_op op, dtype t) {
+    loop_kernel *k = lower_kernel(l);
+    if (op == LOOP_ADD || op == LOOP_OR) return loop_const(k, t, 0);
+    if (op == LOOP_MUL || op == LOOP_AND) return loop_const(k, t, 1);
+    if (op == LOOP_MAX) return kit_lowest(l, t);
+    if (dtype_is_float(t)) return loop_const(k, t, (double)INFINITY);
+    /* The largest integer: the complement of the lowest. */
+    return loop_make(k, LOOP_NOT, kit_lowest(l, t), 0, 0);
 }
 
 static loop_expr apply(lower *l, const char *formula, loop_expr a, loop_expr count) {

@@ -7,7 +7,6 @@
 #include "frontend/load.h"
 #include "test/unit.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static int64_t chains, launches;
